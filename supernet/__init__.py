@@ -1,0 +1,1 @@
+"""The maths: spaces, operators, training, evaluation, merging, data. Imports nothing else of this project."""

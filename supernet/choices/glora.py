@@ -1,0 +1,134 @@
+"""GLoRA's five supports at one Linear, y = x W^T + b with W0 (o, i), b0 (o,):
+
+    W = W0 + W0 * A + B                     (o, i)      * elementwise, or W0 @ A with A (i, i)
+    b = b0 + b0 * D + E + W0 @ C            (o,)        always from the original W0                (1)
+
+| support | LoRA of rank k     | vector                  | scalar                  | none |
+|---------|--------------------|-------------------------|-------------------------|------|
+| A       | down @ up (o, i)   | scales each output row  | scales the whole weight | 0    |
+| A, `@`  | down @ up (i, i)   | scales each input       | scales the whole weight | 0    |
+| B       | down @ up (o, i)   | a number added per row  | a number added to all   | 0    |
+| C       | down @ up (i, 1)   | (i, 1)                  | -                       | 0    |
+| D       | -                  | (o,)                    | one number              | 0    |
+| E       | -                  | (o,)                    | one number              | 0    |
+
+B's vector and scalar act through sum(x), which grows with the width: with `scales: per_form` these two forms are
+multiplied by 1/i, still equation (1), so that one learning rate trains every form.
+Source: GLoRA (arXiv 2306.07967), equations 7-10; Arnav0400/ViT-Slim at 0fed674, folder GLoRA.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from supernet.choices.factors import Factors, Shift
+from supernet.choices.reweight import Terms
+from supernet.settings import SpaceSettings
+
+Delta = tuple[Tensor | None, Tensor | None]
+
+
+class A(Factors):
+    """Scales the weight: dW = W0 * A."""
+
+    def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
+        super().__init__(
+            out, width, space.ranks, scalar=True, shared=_shared(space), scales={}, generator=generator
+        )
+
+    def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
+        return weight * self.value(form), None
+
+    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+        if form in ("vector", "scalar"):
+            return Terms(gain=self.value(form).squeeze(1))
+        return Terms(weight=self.delta(form, weight, bias)[0])
+
+
+class MatrixA(Factors):
+    """Scales the weight by a matrix product: dW = W0 @ A with A (i, i), a vector being A's diagonal."""
+
+    def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
+        super().__init__(
+            width, width, space.ranks, scalar=True, shared=_shared(space), scales={}, generator=generator
+        )
+
+    def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
+        value = self.value(form)
+        return (weight * value.T if form in ("vector", "scalar") else weight @ value), None
+
+    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+        if form == "scalar":
+            return Terms(gain=self.value(form).squeeze(1))
+        if form == "vector":
+            return Terms(input=x * self.value(form).squeeze(1))
+        down, up = self.factors(form)
+        return Terms(input=F.linear(F.linear(x, up), down))  # x A^T with A = down @ up (i, i)
+
+
+class B(Factors):
+    """Shifts the weight: dW = B."""
+
+    def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
+        scales = {"vector": 1 / width, "scalar": 1 / width} if space.scales == "per_form" else {}
+        super().__init__(
+            out, width, space.ranks, scalar=True, shared=_shared(space), scales=scales, generator=generator
+        )
+
+    def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
+        return self.value(form).expand_as(weight), None
+
+    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+        if form in ("vector", "scalar"):
+            return Terms(output=x.sum(dim=-1, keepdim=True) * self.value(form).squeeze(1))
+        down, up = self.factors(form)
+        return Terms(output=F.linear(F.linear(x, up), down))
+
+
+class C(Factors):
+    """A prompt seen through the weight: db = W0 @ C."""
+
+    def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
+        super().__init__(
+            width, 1, space.ranks, scalar=False, shared=_shared(space), scales={}, generator=generator
+        )
+
+    def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
+        return None, (weight @ self.value(form)).squeeze(1)
+
+    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+        return Terms(bias=self.delta(form, weight, bias)[1])
+
+
+class D(Shift):
+    """Scales the bias: db = b0 * D."""
+
+    def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
+        super().__init__(out, shared=_shared(space))
+
+    def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
+        assert bias is not None, "D is left out of the space of a layer without a bias"
+        return None, bias * self.value(form)
+
+    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+        return Terms(bias=self.delta(form, weight, bias)[1])
+
+
+class E(Shift):
+    """Shifts the bias: db = E."""
+
+    def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
+        super().__init__(out, shared=_shared(space))
+
+    def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
+        assert bias is not None, "E is left out of the space of a layer without a bias"
+        return None, self.value(form).expand_as(bias)
+
+    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+        return Terms(bias=self.delta(form, weight, bias)[1])
+
+
+def _shared(space: SpaceSettings) -> bool:
+    return space.storage == "shared"

@@ -1,0 +1,48 @@
+"""The Reweight half of the abstraction: a choice that changes the numbers of an op and nothing else.
+
+    delta(form, W0, b0) -> (dW, db)                                                          (1)
+
+Forward and merge share (1), so whatever implements it merges by construction. `terms` may compute the same function
+from the activations, where that is cheaper than a dense dW; a law test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from supernet.space import Form
+
+Index = tuple[slice, ...]  # one slice a dimension of a parameter
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What one choice adds to y = x W0^T + b0, each part None where it is absent.
+
+    y = F.linear(x + input, W0 + weight) + gain * F.linear(x, W0) + output + b0 + bias         (2)
+    """
+
+    weight: Tensor | None = None  # (out, in)
+    input: Tensor | None = None  # (..., in), added in front of W0 only
+    gain: Tensor | None = None  # (out,) or ()
+    output: Tensor | None = None  # (..., out)
+    bias: Tensor | None = None  # (out,)
+
+
+class Reweight(Protocol):
+    """A gene at an op site. Its parameters are bare nn.Parameters, entangled: smaller forms are slices of larger."""
+
+    forms: tuple[Form, ...]
+
+    def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """(dW, db) of equation (1); dW broadcasts to (out, in), db to (out,). W0 (out, in), b0 (out,) or None."""
+
+    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+        """The same function, as the cheapest terms of equation (2). x (..., in)."""
+
+    def entries(self, form: str) -> Iterable[tuple[str, Index]]:
+        """(parameter name, slices) of the numbers that `form` uses: as many as its cost, `form.parameters`."""

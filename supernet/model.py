@@ -1,0 +1,146 @@
+"""The supernet: a frozen backbone with the shared weights of every form at its sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from supernet.choices import Reweight, Terms
+from supernet.choices.reweight import Index
+from supernet.settings import SpaceSettings
+from supernet.sites import linears
+from supernet.space import Gene, Space
+from supernet.spaces import choices_at
+
+
+class OpSite(nn.Module):
+    """A frozen Linear and the choices that change its numbers.
+
+        W = W0 + sum dW,  b = b0 + sum db,  each delta computed from the originals          (1)
+
+    `forward` computes (1) from the terms of reweight.py equation (2); `merged` computes it as written.
+    """
+
+    def __init__(self, op: nn.Linear, choices: Mapping[str, Reweight]) -> None:
+        super().__init__()
+        self.op = op
+        self.choices = nn.ModuleDict(cast("dict[str, nn.Module]", dict(choices)))
+        self.forms: Mapping[str, str] = {}  # gene -> form, for each gene that is not `none`
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        weight, bias = self.op.weight, self.op.bias
+        total = _sum(self._choice(gene).terms(form, x, weight, bias) for gene, form in self.forms.items())
+        shifted = bias if total.bias is None else bias + total.bias
+        moved = weight if total.weight is None else weight + total.weight
+        y = F.linear(x if total.input is None else x + total.input, moved, None if total.gain is not None else shifted)
+        if total.gain is not None:
+            plain = y if total.input is None and total.weight is None else F.linear(x, weight)
+            y = y + plain * total.gain if shifted is None else torch.addcmul(y + shifted, plain, total.gain)
+        return y if total.output is None else y + total.output
+
+    def merged(self, forms: Mapping[str, str]) -> tuple[Tensor, Tensor | None]:
+        """(W (out, in), b (out,) or None) of equation (1), as new tensors."""
+        weight, bias = self.op.weight, self.op.bias
+        deltas = [self._choice(gene).delta(form, weight, bias) for gene, form in forms.items()]
+        shifts = [db for _, db in deltas if db is not None]
+        return (
+            sum((dw for dw, _ in deltas if dw is not None), start=weight.detach().clone()),
+            None if bias is None else sum(shifts, start=bias.detach().clone()),
+        )
+
+    def _choice(self, gene: str) -> Reweight:
+        return cast(Reweight, self.choices[gene])
+
+
+def _sum(parts: Iterator[Terms]) -> Terms:
+    """Equation (2) of reweight.py is linear in its terms. Input and weight terms stay with one choice each."""
+    total = Terms()
+    for part in parts:
+        total = Terms(*(_add(a, b) for a, b in zip(_fields(total), _fields(part), strict=True)))
+    return total
+
+
+def _fields(terms: Terms) -> tuple[Tensor | None, ...]:
+    return terms.weight, terms.input, terms.gain, terms.output, terms.bias
+
+
+def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return b if a is None else a if b is None else a + b
+
+
+class Supernet(nn.Module):
+    """A timm model whose Linears are op sites. Only the choices' parameters and the head are trained."""
+
+    def __init__(self, model: nn.Module, settings: SpaceSettings, generator: torch.Generator) -> None:
+        """Takes a model that is built *and* loaded, and replaces its Linears in place. The generator draws inits."""
+        super().__init__()
+        self.model = model.requires_grad_(False)
+        self.sites: dict[str, OpSite] = {}
+        genes = []
+        for path, op in list(linears(model)):
+            found = list(choices_at(op, settings, generator))
+            self.sites[path] = OpSite(op, {gene: choice for gene, choice, _ in found})
+            genes += [Gene(f"{path}.{gene}", forms) for gene, _, forms in found]
+            model.set_submodule(path, self.sites[path])
+        self.space = Space(tuple(genes))
+        self._keys = tuple((gene.name, *gene.name.rsplit(".", 1)) for gene in genes)  # (gene, site, letter)
+        _start_head(self.head, generator)
+
+    @property
+    def head(self) -> nn.Linear:
+        """The classifier, trained beside the choices and not counted among a subnet's parameters."""
+        return cast(nn.Linear, self.model.get_classifier())  # type: ignore[operator]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, 3, height, width), normalised -> logits (batch, classes)."""
+        return cast(Tensor, self.model(images))
+
+    @contextmanager
+    def active(self, genome: str) -> Iterator[None]:
+        """Within the context the model computes the subnet of this genome; afterwards what it computed before."""
+        before = {path: site.forms for path, site in self.sites.items()}
+        for path, forms in self.forms(genome).items():
+            self.sites[path].forms = forms
+        try:
+            yield
+        finally:
+            for path, forms in before.items():
+                self.sites[path].forms = forms
+
+    def forms(self, genome: str) -> dict[str, dict[str, str]]:
+        """Site -> gene -> form, for each gene that is not `none`; every site has an entry."""
+        forms: dict[str, dict[str, str]] = {path: {} for path in self.sites}
+        self.space.require(genome)
+        for (_, site, letter), gene, chosen in zip(self._keys, self.space.genes, genome, strict=True):
+            if (form := gene.by_letter[chosen].name) != "none":
+                forms[site][letter] = form
+        return forms
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Name -> parameter of everything that is trained: `blocks.0.attn.qkv.A.down`, ..., `head.weight`."""
+        found = {
+            f"{path}.{name}": parameter
+            for path, site in self.sites.items()
+            for name, parameter in site.choices.named_parameters()
+        }
+        return found | {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
+
+    def entries(self, genome: str) -> Iterator[tuple[str, Index]]:
+        """(name in `trained`, slices) of the numbers that the subnet uses, the head not among them."""
+        for path, forms in self.forms(genome).items():
+            for gene, form in forms.items():
+                for name, index in self.sites[path]._choice(gene).entries(form):
+                    yield f"{path}.{gene}.{name}", index
+
+
+def _start_head(head: nn.Linear, generator: torch.Generator) -> None:
+    head.requires_grad_(True)
+    nn.init.trunc_normal_(head.weight, std=0.01, generator=generator)
+    if head.bias is not None:
+        nn.init.zeros_(head.bias)

@@ -1,0 +1,103 @@
+"""How numbers are computed: probed once for a campaign, stored with it, and part of every evaluation's key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from supernet.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """Everything that may move the last bits of an evaluation."""
+
+    device_kind: str  # `cpu` or `cuda`, with the capability: `cpu AVX512`, `cuda NVIDIA H200`
+    precision: Literal["float32", "bfloat16"]  # bfloat16: autocast, sums and norms in float32
+    compiled: bool
+    attention: Literal["fused", "plain"]  # timm's fused_attn while evaluating
+    threads_per_worker: int
+    chunk: int  # examples a forward; the last chunk is padded, so that the same kernels run
+
+    def key(self) -> str:
+        """One line of text, equal for equal numerics."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def in_float32(self) -> Numerics:
+        """The same, with every number in float32: for reported figures."""
+        return replace(self, precision="float32")
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.device_kind.split()[0])
+
+
+def from_dict(values: dict[str, Any]) -> Numerics:
+    """The inverse of `as_dict`."""
+    return Numerics(**values)
+
+
+def probe(threads: int, *, gpu: bool = False) -> tuple[Numerics, str]:
+    """(numerics for this machine, a sentence that says what was chosen and why)."""
+    kind = device_kind(gpu=gpu)
+    fast = _fast_bfloat16(kind)
+    numerics = Numerics(
+        device_kind=kind,
+        precision="bfloat16" if fast else "float32",
+        compiled=False,
+        attention="fused",
+        threads_per_worker=threads,
+        chunk=256 if gpu else 100,
+    )
+    why = f"{kind} computes bfloat16 fast ({fast})" if fast else f"{kind} has no fast bfloat16"
+    return numerics, f"{numerics.precision}, {numerics.chunk} examples a forward, {threads} threads a worker: {why}"
+
+
+def device_kind(*, gpu: bool) -> str:
+    """`cpu CAPABILITY` or `cuda NAME`."""
+    if gpu:
+        if not torch.cuda.is_available():
+            raise BadInput("A GPU was asked for (workers.gpus_per_worker > 0), but torch sees none here.")
+        return f"cuda {torch.cuda.get_device_name()}"
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _fast_bfloat16(kind: str) -> str:
+    """The feature that makes bfloat16 fast here, or an empty string."""
+    if kind.startswith("cuda"):
+        return "tensor cores" if torch.cuda.is_bf16_supported(including_emulation=False) else ""
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    avx = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return "AMX" if amx else "AVX512-BF16" if avx else ""
+
+
+def prepare_process(threads: int) -> None:
+    """Set threads and flush-denormal, before the first parallel operation of the process.
+
+    Once the loss nears zero, gradients turn denormal, and a step on a CPU slows ten-fold and more.
+    """
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(threads)
+
+
+@contextmanager
+def autocast(numerics: Numerics) -> Iterator[None]:
+    """bfloat16 autocast where the numerics ask for it."""
+    with torch.autocast(numerics.device.type, dtype=torch.bfloat16, enabled=numerics.precision == "bfloat16"):
+        yield
+
+
+def set_fused_attention(model: nn.Module, fused: bool) -> None:
+    """On a CPU the backward pass of fused attention takes a third of a step at short lengths; training turns it off."""
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = fused

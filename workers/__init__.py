@@ -1,0 +1,1 @@
+"""Who scores genomes: the evaluator and trainer ports, in this process and on Ray."""
