@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
 
@@ -53,6 +53,14 @@ class OpSite(nn.Module):
             sum((dw for dw, _ in deltas if dw is not None), start=weight.detach().clone()),
             None if bias is None else sum(shifts, start=bias.detach().clone()),
         )
+
+    def entries(self, gene: str, form: str) -> Iterable[tuple[str, Index]]:
+        """(parameter name within the gene, slices) of the numbers that the form uses."""
+        return self._choice(gene).entries(form)
+
+    def stored(self, gene: str, form: str) -> dict[str, Tensor]:
+        """The numbers that the form uses, with its scale multiplied in."""
+        return self._choice(gene).stored(form)
 
     def _choice(self, gene: str) -> Reweight:
         return cast(Reweight, self.choices[gene])
@@ -135,7 +143,7 @@ class Supernet(nn.Module):
         """(name in `trained`, slices) of the numbers that the subnet uses, the head not among them."""
         for path, forms in self.forms(genome).items():
             for gene, form in forms.items():
-                for name, index in self.sites[path]._choice(gene).entries(form):
+                for name, index in self.sites[path].entries(gene, form):
                     yield f"{path}.{gene}.{name}", index
 
 

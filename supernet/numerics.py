@@ -11,8 +11,6 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from supernet.errors import BadInput
-
 
 @dataclass(frozen=True)
 class Numerics:
@@ -47,8 +45,9 @@ def from_dict(values: dict[str, Any]) -> Numerics:
 
 
 def probe(threads: int, *, gpu: bool = False) -> tuple[Numerics, str]:
-    """(numerics for this machine, a sentence that says what was chosen and why)."""
+    """(numerics for this machine, a sentence that says what was chosen and why). `gpu`: one was reserved."""
     kind = device_kind(gpu=gpu)
+    on_gpu = kind.startswith("cuda")
     fast = _fast_bfloat16(kind)
     numerics = Numerics(
         device_kind=kind,
@@ -56,17 +55,17 @@ def probe(threads: int, *, gpu: bool = False) -> tuple[Numerics, str]:
         compiled=False,
         attention="fused",
         threads_per_worker=threads,
-        chunk=256 if gpu else 100,
+        chunk=256 if on_gpu else 100,
     )
     why = f"{kind} computes bfloat16 fast ({fast})" if fast else f"{kind} has no fast bfloat16"
+    if gpu and not on_gpu:
+        why += "; a GPU was reserved, but torch sees none there"
     return numerics, f"{numerics.precision}, {numerics.chunk} examples a forward, {threads} threads a worker: {why}"
 
 
 def device_kind(*, gpu: bool) -> str:
-    """`cpu CAPABILITY` or `cuda NAME`."""
-    if gpu:
-        if not torch.cuda.is_available():
-            raise BadInput("A GPU was asked for (workers.gpus_per_worker > 0), but torch sees none here.")
+    """`cuda NAME` if a GPU is wanted and there, else `cpu CAPABILITY`."""
+    if gpu and torch.cuda.is_available():
         return f"cuda {torch.cuda.get_device_name()}"
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
 

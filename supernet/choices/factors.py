@@ -87,6 +87,16 @@ class Factors(nn.Module):
         k = slice(0, rank_of(form))
         return [("down", (every, k)), ("up", (k, every))]
 
+    def stored(self, form: str) -> dict[str, Tensor]:
+        """The numbers of `form`, scaled: down and up, or a vector, or a scalar."""
+        if form == "none":
+            return {}
+        return (
+            {form: self.value(form)}
+            if form in ("vector", "scalar")
+            else dict(zip(("down", "up"), self.factors(form), strict=True))
+        )
+
     def _scaled(self, form: str, value: Tensor) -> Tensor:
         scale = self.scales.get(form, 1.0)
         return value if scale == 1.0 else value * scale
@@ -116,3 +126,7 @@ class Shift(nn.Module):
         if form == "scalar":
             return [("down", (slice(0, 1),)) if self.shared else ("scalar", (slice(None),))]
         return []
+
+    def stored(self, form: str) -> dict[str, Tensor]:
+        """The numbers of `form`: a vector or a scalar."""
+        return {} if form == "none" else {form: self.value(form)}

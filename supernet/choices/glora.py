@@ -34,9 +34,7 @@ class A(Factors):
     """Scales the weight: dW = W0 * A."""
 
     def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
-        super().__init__(
-            out, width, space.ranks, scalar=True, shared=_shared(space), scales={}, generator=generator
-        )
+        super().__init__(out, width, space.ranks, scalar=True, shared=_shared(space), scales={}, generator=generator)
 
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
         return weight * self.value(form), None
@@ -51,9 +49,7 @@ class MatrixA(Factors):
     """Scales the weight by a matrix product: dW = W0 @ A with A (i, i), a vector being A's diagonal."""
 
     def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
-        super().__init__(
-            width, width, space.ranks, scalar=True, shared=_shared(space), scales={}, generator=generator
-        )
+        super().__init__(width, width, space.ranks, scalar=True, shared=_shared(space), scales={}, generator=generator)
 
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
         value = self.value(form)
@@ -91,9 +87,7 @@ class C(Factors):
     """A prompt seen through the weight: db = W0 @ C."""
 
     def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
-        super().__init__(
-            width, 1, space.ranks, scalar=False, shared=_shared(space), scales={}, generator=generator
-        )
+        super().__init__(width, 1, space.ranks, scalar=False, shared=_shared(space), scales={}, generator=generator)
 
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
         return None, (weight @ self.value(form)).squeeze(1)

@@ -46,3 +46,6 @@ class Reweight(Protocol):
 
     def entries(self, form: str) -> Iterable[tuple[str, Index]]:
         """(parameter name, slices) of the numbers that `form` uses: as many as its cost, `form.parameters`."""
+
+    def stored(self, form: str) -> dict[str, Tensor]:
+        """The same numbers with the form's scale multiplied in, as a delta file keeps them; nothing for `none`."""

@@ -1,0 +1,147 @@
+"""Export: the merged subnet as a timm `local-dir` that needs none of our code, a delta file and a model card.
+
+config.json  model.safetensors     what timm.create_model("local-dir:DIR", pretrained=True) loads strictly
+delta.safetensors                  the chosen slices alone
+verification.safetensors           noise images and the subnet's float64 logits, computed without merging
+export.json                        the genome, the figures, and a SHA-256 of each file
+README.md                          the model card
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from supernet.backbone import Backbone, build
+from supernet.card import model_card
+from supernet.delta import delta_of
+from supernet.errors import BadInput
+from supernet.examples import DeviceImages
+from supernet.merging import merge_into
+from supernet.model import Supernet
+from supernet.settings import SpaceSettings
+from supernet.trained import Trained
+from supernet.training import adapt
+
+MANIFEST = "export.json"
+VERIFIED_IMAGES = 4
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A genome with all that it takes to compute and describe it."""
+
+    backbone: Backbone
+    space: SpaceSettings
+    trained: Trained
+    genome: str
+    classes: tuple[str, ...]
+    title: str  # the campaign's name
+    figures: dict[str, Any] = field(default_factory=dict)  # plain JSON data, shown in the card
+
+
+def export(subnet: Subnet, to: Path) -> Path:
+    """Write the folder whole or not at all; an earlier export there is replaced. Raises BadInput on other content."""
+    if to.exists() and not (to / MANIFEST).is_file() and (not to.is_dir() or any(to.iterdir())):
+        raise BadInput(f"{to} exists and is no export of ours. Pass another --to, or move it away.")
+    partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        _write(subnet, partial)
+        if to.exists():
+            shutil.rmtree(to)
+        partial.replace(to)
+    except OSError as error:
+        raise BadInput(f"The export cannot be written to {to}: {error.strerror}. Pass another --to.") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return to
+
+
+def _write(subnet: Subnet, folder: Path) -> None:
+    supernet = adapt(subnet.backbone, subnet.space, seed=0).eval()
+    subnet.trained.load_into(supernet)
+    plain = build(subnet.backbone)
+    merge_into(plain, supernet, subnet.genome)
+    tensors = {name: tensor.contiguous() for name, tensor in plain.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    about = {"genome": subnet.genome, "product": subnet.space.product, "format": "pt"}
+    save_file(delta_of(supernet, subnet.genome), folder / "delta.safetensors", metadata=about)
+    save_file(_verification(supernet, subnet), folder / "verification.safetensors")
+    _write_json(folder / "config.json", timm_config(subnet, plain))
+    parameters = supernet.space.parameters(subnet.genome)
+    (folder / "README.md").write_text(model_card(subnet, supernet, parameters), encoding="utf-8")
+    _write_json(
+        folder / MANIFEST,
+        {
+            "campaign": subnet.title,
+            "genome": subnet.genome,
+            "forms": supernet.forms(subnet.genome),
+            "parameters": parameters,
+            "fingerprint": subnet.trained.fingerprint,
+            "figures": subnet.figures,
+            "sha256": {path.name: _sha256(path) for path in sorted(folder.iterdir())},
+        },
+    )
+
+
+@torch.no_grad()
+def _verification(supernet: Supernet, subnet: Subnet) -> dict[str, Tensor]:
+    """Noise images (k, h, w, 3) uint8 and the unmerged subnet's logits (k, classes) float64. No user's image leaves."""
+    size = subnet.backbone.image_size
+    noise = np.random.default_rng(0).integers(0, 256, (VERIFIED_IMAGES, size, size, 3), dtype=np.uint8)
+    images = DeviceImages(noise, subnet.backbone.mean, subnet.backbone.std, torch.device("cpu"))
+    model = supernet.double()
+    with model.active(subnet.genome):
+        logits = model(images[:VERIFIED_IMAGES].double())
+    supernet.float()
+    return {"images": torch.from_numpy(noise), "logits": logits}
+
+
+def timm_config(subnet: Subnet, plain: nn.Module) -> dict[str, Any]:
+    """config.json: timm builds a head of the right size and preprocesses as the subnet was trained."""
+    backbone, size = subnet.backbone, subnet.backbone.image_size
+    source = plain.pretrained_cfg
+    return {
+        "architecture": source.get("architecture") or backbone.model.split(".")[0],
+        "num_classes": backbone.classes,
+        "num_features": plain.num_features,
+        "global_pool": plain.global_pool,
+        "label_names": list(subnet.classes),
+        "model_args": {"img_size": size},
+        "pretrained_cfg": {
+            "tag": "glora",
+            "custom_load": False,
+            "input_size": [3, size, size],
+            "fixed_input_size": True,
+            "interpolation": "bicubic",
+            "crop_pct": 1.0,
+            "crop_mode": "squash",
+            "mean": list(backbone.mean),
+            "std": list(backbone.std),
+            "num_classes": backbone.classes,
+            "pool_size": None,
+            "first_conv": source.get("first_conv", "patch_embed.proj"),
+            "classifier": source.get("classifier", "head"),
+        },
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

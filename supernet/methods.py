@@ -1,0 +1,38 @@
+"""Fixed methods of the field as genomes of the GLoRA space (methods.md's special cases, exact for `elementwise`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from supernet.choices.factors import rank_of
+from supernet.errors import BadInput
+from supernet.space import Gene, Space
+
+LARGEST_LORA = "lora"  # stands for the largest LoRA form of a gene
+
+# gene -> form at every Linear; genes not named are `none`
+FIXED: Mapping[str, Mapping[str, str]] = {
+    "linear_probe": {},
+    "bias_of_linears": {"E": "vector"},
+    "lora": {"B": LARGEST_LORA},
+    "ssf": {"A": "vector", "D": "vector", "E": "vector"},  # y <- gamma * y + beta after every Linear
+}
+
+
+def fixed_genome(space: Space, method: str) -> str:
+    """The genome of a fixed method, or of `largest`. Raises BadInput if the space lacks a form that it needs."""
+    if method == "largest":
+        return space.largest
+    if method not in FIXED:
+        raise BadInput(f"No fixed method is named {method!r}; there are {', '.join((*FIXED, 'largest'))}.")
+    return space.encode({gene.name: _form(gene, FIXED[method], method) for gene in space.genes})
+
+
+def _form(gene: Gene, wanted: Mapping[str, str], method: str) -> str:
+    form = wanted.get(gene.name.rpartition(".")[2], "none")
+    if form == LARGEST_LORA:
+        ranks = [name for name in gene.by_name if name.startswith("lora")]
+        form = max(ranks, key=rank_of, default=form)
+    if form not in gene.by_name:
+        raise BadInput(f"{method} needs the form {form!r} of {gene.name}, which this space leaves out.")
+    return form
