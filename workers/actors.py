@@ -1,0 +1,39 @@
+"""What runs inside a Ray actor. Nothing here opens a file of the driver's machine: everything arrives as values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ray
+
+from supernet.evaluation import Hopeless, Scorer, ScoringTask
+from supernet.training import Progress
+from workers.evaluator import Outcome, evaluate_one
+from workers.provides import require_provided
+from workers.trainer import Result, Task
+from workers.versions import require_same
+
+
+class ScoringActor:
+    """Loads the supernet once from the object store and keeps the split on its device."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def load(self, task: ScoringTask, driver: str) -> None:
+        """Raises BadInput if this worker has other versions or another device than the campaign's."""
+        require_same(driver)
+        require_provided(task.numerics)
+        self.scorer = Scorer(task)
+
+    def score(self, genome: str, hopeless: Hopeless | None) -> Outcome:
+        return evaluate_one(self.scorer, genome, hopeless, self.name)
+
+
+class TrainingActor:
+    """Runs one task at a time and streams what it yields."""
+
+    @ray.method(num_returns="streaming")
+    def run(self, task: Task[Result], driver: str) -> Iterator[Progress | Result]:
+        require_same(driver)
+        yield from task.run()

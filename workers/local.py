@@ -1,0 +1,45 @@
+"""The pool of one: training and scoring in this process. What runs here runs the same on Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from supernet.evaluation import Hopeless, Scorer, ScoringTask
+from supernet.numerics import Numerics, probe
+from supernet.training import Progress
+from workers.evaluator import Evaluator, Outcome, evaluate_one
+from workers.provides import require_provided
+from workers.settings import WorkerSettings
+from workers.threads import threads_per_worker
+from workers.trainer import Result, Task
+
+
+class LocalEvaluator:
+    """Scores genomes one after the other. A candidate that hangs hangs the search: the timeout is Ray's."""
+
+    def __init__(self, task: ScoringTask) -> None:
+        require_provided(task.numerics)
+        self.scorer = Scorer(task)
+
+    def evaluate(self, genomes: Sequence[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
+        """In the given order."""
+        for index, genome in enumerate(genomes):
+            yield index, evaluate_one(self.scorer, genome, hopeless, worker="local")
+
+
+class LocalPool:
+    """The pool port, in this process."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.settings = settings
+
+    def probe(self) -> tuple[Numerics, str]:
+        return probe(threads_per_worker(self.settings), gpu=self.settings.gpus_per_worker > 0)
+
+    def train(self, task: Task[Result]) -> Iterator[Progress | Result]:
+        return task.run()
+
+    @contextmanager
+    def evaluator(self, task: ScoringTask) -> Iterator[Evaluator]:
+        yield LocalEvaluator(task)

@@ -1,0 +1,82 @@
+"""The Ray pool: training on one actor, scoring on many, here or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from supernet.errors import BadInput
+from supernet.evaluation import ScoringTask
+from supernet.numerics import Numerics, probe
+from supernet.training import Progress
+from workers import versions
+from workers.actors import TrainingActor
+from workers.cluster import require_resources
+from workers.dispatch import RayEvaluator, Slot, stop
+from workers.evaluator import Evaluator
+from workers.settings import WorkerSettings
+from workers.threads import threads_per_worker, training_threads
+from workers.trainer import Result, Task
+
+
+class RayPool:
+    """The pool port on Ray. Needs a connection: see `workers.pools`.
+
+    Actors are kept between calls, since starting one takes seconds: either the one that trains or those that score,
+    never both, so that training may reserve a whole GPU.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self.threads = threads_per_worker(settings)
+        require_resources(self.threads, settings.gpus_per_worker)
+        reserved = {"num_cpus": self.threads, "num_gpus": settings.gpus_per_worker}
+        self._slots = [Slot(f"ray-{number}", reserved) for number in range(settings.count)]
+        self._trainer: Any = None
+
+    def probe(self) -> tuple[Numerics, str]:
+        """Runs where a worker would run."""
+        gpus = self.settings.gpus_per_worker
+        task = ray.remote(probe).options(num_cpus=self.threads, num_gpus=gpus)
+        found: tuple[Numerics, str] = ray.get(task.remote(self.threads, gpu=gpus > 0))
+        return found
+
+    def train(self, task: Task[Result]) -> Iterator[Progress | Result]:
+        """Training has an actor to itself, with a whole GPU where workers have a part of one."""
+        for slot in self._slots:
+            stop(slot)
+        try:
+            for item in self._training_actor().run.remote(ray.put(task), versions.here()):
+                yield ray.get(item)
+        except RayTaskError as error:
+            raise (error.cause if isinstance(error.cause, BadInput) else error) from None
+        except RayActorError as error:
+            self._trainer = None
+            raise RuntimeError(f"The training worker died: {error}") from None
+
+    @contextmanager
+    def evaluator(self, task: ScoringTask) -> Iterator[Evaluator]:
+        self._stop_trainer()
+        yield RayEvaluator(task, self.settings, self._slots)
+
+    def close(self) -> None:
+        """Stop all actors."""
+        self._stop_trainer()
+        for slot in self._slots:
+            stop(slot)
+
+    def _training_actor(self) -> Any:
+        if self._trainer is None:
+            whole = max(1.0, self.settings.gpus_per_worker) if self.settings.gpus_per_worker else 0.0
+            cpus = training_threads(self.settings) if self.settings.address is None else self.threads
+            self._trainer = ray.remote(TrainingActor).options(num_cpus=cpus, num_gpus=whole).remote()
+        return self._trainer
+
+    def _stop_trainer(self) -> None:
+        if self._trainer is not None:
+            ray.kill(self._trainer)
+        self._trainer = None

@@ -1,0 +1,16 @@
+"""A worker that cannot compute as the campaign's numerics say is refused before it scores anything."""
+
+from __future__ import annotations
+
+from supernet.errors import BadInput
+from supernet.numerics import Numerics, device_kind
+
+
+def require_provided(numerics: Numerics) -> None:
+    """Raises BadInput if this machine's device is of another kind than the campaign's."""
+    here = device_kind(gpu=numerics.device.type == "cuda")
+    if here != numerics.device_kind:
+        raise BadInput(
+            f"This campaign computes on {numerics.device_kind!r}, this worker has {here!r}: its results would "
+            "differ in their last bits. Use workers of the first kind, or launch under another name."
+        )
