@@ -1,0 +1,105 @@
+"""export, verify, evaluate, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from db.records import Campaign, Status
+from db.store import Store, open_store
+from glora_search.conclusion import figures, subnet_of
+from glora_search.inputs import prepare
+from glora_search.output import write_rows, write_value
+from glora_search.places import Places
+from glora_search.report import wilson
+from glora_search.settings import parse, read_config
+from glora_search.shared_weights import recipe_of
+from supernet.checkpoint import load_trained
+from supernet.data import Split, load_data
+from supernet.data.images import decode
+from supernet.errors import BadInput
+from supernet.export import export
+from supernet.exported import accuracy, classify, load_export
+from supernet.settings import DataSettings
+from supernet.verification import verify
+
+
+def export_candidate(name: str, candidate_id: int | None, best: bool, to: Path, db: str, runs: Path) -> None:
+    """Merge one candidate of a campaign whose supernet is trained."""
+    if best and candidate_id is not None:
+        raise BadInput("Pass --id or --best, not both.")
+    with open_store(db, create=False) as store:
+        campaign = store.campaign(name)
+        number = candidate_id if candidate_id is not None else _chosen(store, campaign)
+        candidate = store.candidate(name, number)
+    inputs = prepare(parse(campaign.config, f"the config of {name}"))
+    trained, _ = load_trained(Places(runs).supernet(recipe_of(inputs)))
+    report = campaign.report or {}
+    known = (
+        figures(report)
+        if report.get("chosen") == candidate.id
+        else {
+            "adapted parameters": f"{candidate.params:,}",
+            "validation accuracy (in the search)": "-" if candidate.accuracy is None else f"{candidate.accuracy:.2%}",
+        }
+    )
+    export(subnet_of(inputs, trained, candidate.genome, known), to)
+    print(f"Exported candidate {candidate.id} of {name} to {to}. Next: glora-search verify {to}")
+
+
+def verify_export(folder: Path, chosen: str) -> None:
+    """Print what a fresh process found; errors end the command."""
+    found = verify(folder)
+    if chosen == "json":
+        write_value({"verified": True} | found.__dict__)
+        return
+    print(
+        f"{folder} verified: timm loads all {found.tensors} tensors as they were written, and its logits differ from "
+        f"the unmerged subnet's by at most {found.largest_difference:.1e} (largest logit {found.largest_logit:.2f})."
+    )
+
+
+def evaluate_export(folder: Path, data: str, split: str, chosen: str) -> None:
+    """Top-1 accuracy of an export on one split of a data set."""
+    exported = load_export(folder)
+    part = _split(data, split, exported.image_size)
+    found = accuracy(exported, part)
+    low, high = wilson(found, len(part))
+    if chosen == "json":
+        write_value({"split": split, "examples": len(part), "accuracy": found, "interval": [low, high]})
+        return
+    print(f"{split}: {found:.2%} of {len(part):,} examples (95% interval {low:.2%} to {high:.2%})")
+
+
+def predict_images(folder: Path, images: Sequence[Path], chosen: str) -> None:
+    """The most likely class of each image."""
+    exported = load_export(folder)
+    found = classify(exported, [decode(path, exported.image_size) for path in images])
+    rows = [
+        {"image": str(path), "label": label, "probability": probability}
+        for path, (label, probability) in zip(images, found, strict=True)
+    ]
+    write_rows(rows, ("image", "label", "probability"), chosen)
+
+
+def _chosen(store: Store, campaign: Campaign) -> int:
+    """The report's choice, or the best so far."""
+    if campaign.report is not None:
+        return int(campaign.report["chosen"])
+    best = store.progress(campaign.name).best
+    if best is None or best.status != Status.COMPLETED:
+        raise BadInput(f"The campaign {campaign.name!r} has no scored candidate yet.")
+    return best.id
+
+
+def _split(data: str, name: str, image_size: int) -> Split:
+    """`digits`, `SOURCE:ROOT`, or the path of a config whose data section is used."""
+    if data.endswith((".yaml", ".yml")):
+        settings = read_config(Path(data)).data
+    else:
+        source, _, root = data.partition(":")
+        if source not in ("digits", "vtab", "folder"):
+            raise BadInput(f"--data {data!r}: pass digits, vtab:PATH, folder:PATH, or a config such as my.yaml.")
+        settings = DataSettings.model_validate({"source": source, "root": root or None})
+    loaded = load_data(settings, image_size)
+    return {"train": lambda: loaded.train, "val": lambda: loaded.val, "test": next(iter(loaded.tests.values()))}[name]()

@@ -1,0 +1,68 @@
+"""launch, resume, plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from db.engine import readable
+from db.store import Store, open_store
+from glora_search.campaign import Paused, run
+from glora_search.commands.summary import show_summary
+from glora_search.display import Terminal
+from glora_search.exits import INTERRUPTED, leave, terminate_as_interrupt
+from glora_search.inputs import prepare
+from glora_search.output import write_value
+from glora_search.places import DEFAULT_DB, DEFAULT_RUNS, Places
+from glora_search.plan import cost, describe
+from glora_search.settings import CampaignSettings, parse, read_config
+from workers.pools import open_pool
+
+
+def launch(config: Path, name: str | None, overrides: Sequence[str], db: str, runs: Path, chosen: str) -> None:
+    """Carry the campaign of a config file to its end; again with the same config, go on where it stands."""
+    settings = read_config(config, overrides, name)
+    with open_store(db) as store:
+        _carry(settings, store, db, runs, chosen)
+
+
+def resume(name: str, db: str, runs: Path, chosen: str) -> None:
+    """Go on with a campaign under the config that the database keeps."""
+    with open_store(db, create=False) as store:
+        settings = parse(store.campaign(name).config, f"the config of {name}")
+        _carry(settings, store, db, runs, chosen)
+
+
+def plan(config: Path, name: str | None, overrides: Sequence[str]) -> None:
+    """Print what a campaign would do and take; change nothing."""
+    inputs = prepare(read_config(config, overrides, name))
+    with open_pool(inputs.settings.workers) as pool:
+        numerics, why = pool.probe()
+        write_value(describe(inputs, cost(inputs, numerics, pool), why))
+
+
+def _carry(settings: CampaignSettings, store: Store, db: str, runs: Path, chosen: str) -> None:
+    terminate_as_interrupt()
+    display = Terminal(Console(stderr=True))
+    again = f"glora-search resume {settings.name}{_options(db, runs)}"
+    try:
+        report = run(settings, store, Places(runs), display)
+    except Paused:
+        leave(f"Paused; what was recorded is kept. Go on with:\n  {again}", INTERRUPTED)
+    except Exception:
+        if _begun(store, settings.name):
+            display.note(f"The campaign stopped early; what was recorded is kept. Once mended, go on with:\n  {again}")
+        raise
+    show_summary(settings.name, report, chosen, _options(db, runs))
+
+
+def _begun(store: Store, name: str) -> bool:
+    return any(campaign.name == name and campaign.state == "failed" for campaign in store.campaigns())
+
+
+def _options(db: str, runs: Path) -> str:
+    """The options that the next command needs too; a database's password is not repeated."""
+    given = f" --db {readable(db)}" if db != DEFAULT_DB else ""
+    return given + (f" --runs {runs}" if runs != DEFAULT_RUNS else "")

@@ -1,0 +1,102 @@
+"""The last station: finalists again in float32, one choice, baselines, the test sets opened once, the export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from db.records import Candidate
+from db.store import Store
+from glora_search import report
+from glora_search.display import Display
+from glora_search.inputs import Inputs
+from glora_search.places import Places
+from glora_search.report import Row
+from supernet.data import Split
+from supernet.evaluation import ScoringTask
+from supernet.export import Subnet, export
+from supernet.numerics import Numerics
+from supernet.trained import Trained
+from workers.evaluator import Evaluation
+from workers.trainer import Pool
+
+
+def conclude(
+    inputs: Inputs,
+    trained: Trained,
+    probe: Trained,
+    numerics: Numerics,
+    pool: Pool,
+    store: Store,
+    places: Places,
+    display: Display,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """The report. Raises Missing if a test set is gone: the search is kept, and the report can be resumed."""
+    settings = inputs.settings
+    task = ScoringTask(inputs.backbone, settings.space, trained, inputs.data.val, numerics.in_float32())
+    chosen = choose(task, pool, store, settings.name, settings.search.finalists)
+    display.note(f"Chosen: candidate {chosen.id} with {chosen.params:,} parameters. Opening the test split.")
+    tests = {name: opener() for name, opener in inputs.data.tests.items()}
+    others = report.baseline_genomes(inputs.space, settings.seed, settings.search.max_parameters)
+    genomes = list(dict.fromkeys([chosen.genome, *others]))
+    val = _by_genome(genomes, report.score_all(pool, task, genomes))
+    scores = {
+        name: _by_genome(genomes, report.score_all(pool, replace(task, split=split), genomes))
+        for name, split in tests.items()
+    }
+    main = next(iter(tests))
+    table = report.rows(chosen.genome, others, val, scores[main])
+    linear_probe = _probe_row(replace(task, trained=probe, head_only=True), tests[main], inputs.space.smallest, pool)
+    table = {"searched": table["searched"], "linear_probe": linear_probe} | table
+    to = places.export(settings.name, settings.export.to)
+    found = report.summary(
+        chosen,
+        table,
+        {name: (scores[name][chosen.genome].accuracy, split) for name, split in tests.items()},
+        str(to),
+        seconds,
+    )
+    export(subnet_of(inputs, trained, chosen.genome, figures(found)), to)
+    return found
+
+
+def choose(task: ScoringTask, pool: Pool, store: Store, name: str, count: int) -> Candidate:
+    """The best of the finalists by float32 figures, which are recorded."""
+    completed = store.candidates(name, where="status = 'completed'")
+    finalists = sorted(completed, key=lambda found: (-(found.accuracy or 0.0), found.loss, found.id))[:count]
+    scores = report.score_all(pool, task, [finalist.genome for finalist in finalists])
+    for finalist, score in zip(finalists, scores, strict=True):
+        store.score_float32(name, finalist.id, score.accuracy, score.loss)
+    return report.choose(finalists, scores)
+
+
+def subnet_of(inputs: Inputs, trained: Trained, genome: str, figures: dict[str, Any]) -> Subnet:
+    """What an export needs."""
+    settings = inputs.settings
+    return Subnet(inputs.backbone, settings.space, trained, genome, inputs.data.classes, settings.name, figures)
+
+
+def figures(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The report's figures as the model card shows them."""
+    low, high = found["test_interval"]
+    return {
+        "adapted parameters": f"{found['params']:,}",
+        "validation accuracy": f"{found['val_accuracy']:.2%}",
+        "test accuracy": f"{found['test_accuracy']:.2%} of {found['test_examples']} examples, opened once "
+        f"(95% interval {low:.2%} to {high:.2%})",
+    } | {
+        f"{name.replace('_', ' ')} (baseline), test accuracy": f"{row['test_accuracy']:.2%}"
+        for name, row in found["baselines"].items()
+    }
+
+
+def _probe_row(task: ScoringTask, test: Split, genome: str, pool: Pool) -> Row:
+    """The linear probe: the backbone as it is, with a head of its own."""
+    (val,), (tested,) = (report.score_all(pool, each, [genome]) for each in (task, replace(task, split=test)))
+    return Row(val.parameters, val.accuracy, val.loss, tested.accuracy)
+
+
+def _by_genome(genomes: list[str], scores: list[Evaluation]) -> dict[str, Evaluation]:
+    return dict(zip(genomes, scores, strict=True))

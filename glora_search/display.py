@@ -1,0 +1,65 @@
+"""What a person sees while a campaign runs: notes and progress bars, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Advance = Callable[[int, str], None]  # (done so far, what to say of it)
+
+
+class Display(Protocol):
+    """Where a campaign says what it is doing."""
+
+    def note(self, text: str) -> None:
+        """One line."""
+
+    def bar(self, title: str, total: int) -> AbstractContextManager[Advance]:
+        """A bar that the returned function moves."""
+
+
+class Silent:
+    """Says nothing."""
+
+    def note(self, text: str) -> None:
+        pass
+
+    @contextmanager
+    def bar(self, title: str, total: int) -> Iterator[Advance]:
+        yield lambda done, text: None
+
+
+class Terminal:
+    """Rich bars on a terminal; elsewhere a line for each tenth, so that logs stay readable."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def note(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def bar(self, title: str, total: int) -> Iterator[Advance]:
+        if not self.console.is_terminal:
+            yield self._lines(title, total)
+            return
+        columns = (TextColumn("{task.description:<22}"), BarColumn(None), MofNCompleteColumn(), TimeElapsedColumn())
+        left = (TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+        with Progress(*columns, *left, console=self.console, expand=True) as progress:
+            task = progress.add_task(title, total=total, text="")
+            yield lambda done, text: progress.update(task, completed=done, text=text)
+
+    def _lines(self, title: str, total: int) -> Advance:
+        step, said = max(1, total // 10), 0
+
+        def advance(done: int, text: str) -> None:
+            nonlocal said
+            if done // step > said or done == total:
+                said = done // step
+                self.note(f"{title}: {done}/{total} {text}".rstrip())
+
+        return advance

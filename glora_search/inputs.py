@@ -1,0 +1,58 @@
+"""What a campaign works on: data, backbone and space, read and checked before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from glora_search.settings import CampaignSettings
+from supernet.backbone import Backbone, load_backbone
+from supernet.data import Data, load_data
+from supernet.errors import BadInput
+from supernet.numerics import Numerics
+from supernet.probe import ProbeTask
+from supernet.space import Space
+from supernet.training import TrainingTask, adapt
+from workers.threads import training_threads
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that the config names, as values."""
+
+    settings: CampaignSettings
+    data: Data
+    backbone: Backbone
+    space: Space
+
+    def training(self, numerics: Numerics) -> TrainingTask:
+        """The supernet's training; `numerics` are a scoring worker's, training has the threads of all of them."""
+        settings = self.settings
+        alone = replace(numerics, threads_per_worker=training_threads(settings.workers))
+        return TrainingTask(self.backbone, settings.space, settings.training, self.data.train, settings.seed, alone)
+
+    def probe(self, numerics: Numerics) -> ProbeTask:
+        """The linear probe's training."""
+        task = self.training(numerics)
+        return ProbeTask(self.backbone, task.training, self.data.train, task.seed, task.numerics)
+
+
+def prepare(settings: CampaignSettings) -> Inputs:
+    """Read data and backbone and lay out the space. Raises BadInput, Missing or Infeasible; writes nothing."""
+    require_sensible(settings)
+    data = load_data(settings.data, settings.backbone.image_size)
+    backbone = load_backbone(settings.backbone, len(data.classes), settings.data.mean, settings.data.std)
+    space = adapt(backbone, settings.space, settings.seed).space
+    space.require_feasible(settings.search.max_parameters)
+    return Inputs(settings, data, backbone, space)
+
+
+def require_sensible(settings: CampaignSettings) -> None:
+    """Raises BadInput for settings that are each valid but mean nothing together."""
+    search = settings.search
+    if search.generations and search.crossover + search.mutation == 0:
+        raise BadInput("search.crossover and search.mutation are both 0: a generation would have no children.")
+    if settings.workers.backend == "local" and settings.workers.count > 1:
+        raise BadInput(
+            f"workers.backend: local has one worker; workers.count is {settings.workers.count}. "
+            "Set workers.backend: ray for more."
+        )

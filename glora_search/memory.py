@@ -1,0 +1,59 @@
+"""The search's one door to the world: propose, answer from the store what is known, have the rest scored, remember."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from db.records import EvaluationKey, Proposal, Status
+from db.records import Outcome as Recorded
+from db.store import Store
+from glora_search.evolution import Evaluate
+from glora_search.selection import Scored
+from supernet.evaluation import QUANTUM
+from workers.evaluator import Evaluation, Evaluator, Failure, Outcome, Raced
+
+Heard = Callable[[Proposal, Recorded], None]  # called for each outcome as it is recorded
+
+
+def remembering(evaluator: Evaluator, store: Store, name: str, key: EvaluationKey, heard: Heard) -> Evaluate:
+    """An `evaluate` for `evolve` that writes every outcome to the store as it arrives and asks for nothing twice."""
+
+    def evaluate(generation: int, proposals: Sequence[Proposal]) -> list[Scored | None]:
+        store.propose(name, generation, proposals)
+        known = store.known(name, key, [proposal.genome for proposal in proposals])
+        outcomes: dict[int, Recorded] = {}
+
+        def remember(proposal: Proposal, outcome: Recorded) -> None:
+            store.record(name, proposal.id, key, outcome)
+            outcomes[proposal.id] = outcome
+            heard(proposal, outcome)
+
+        for proposal in proposals:
+            if proposal.genome in known:
+                remember(proposal, known[proposal.genome])
+        todo = [proposal for proposal in proposals if proposal.genome not in known]
+        for index, outcome in evaluator.evaluate([proposal.genome for proposal in todo]) if todo else ():
+            remember(todo[index], recorded(outcome))
+        return [scored(proposal, outcomes[proposal.id]) for proposal in proposals]
+
+    return evaluate
+
+
+def recorded(outcome: Outcome) -> Recorded:
+    """A worker's outcome as the store keeps it."""
+    match outcome:
+        case Evaluation(accuracy, loss, _, correct, seconds, worker):
+            return Recorded(Status.COMPLETED, accuracy, loss, seconds, worker, correct)
+        case Failure(kind, message, seconds, worker):
+            return Recorded(Status.FAILED, seconds=seconds, worker=worker, error=f"{kind}: {message}")
+        case Raced(seen, _, loss, seconds, worker):
+            return Recorded(Status.RACED, seconds=seconds, worker=worker, bound=loss * QUANTUM / seen)
+
+
+def scored(proposal: Proposal, outcome: Recorded) -> Scored | None:
+    """What selection may see: nothing of a failure."""
+    if outcome.status != Status.COMPLETED:
+        return None
+    assert outcome.accuracy is not None, "a completed outcome has figures"
+    assert outcome.loss is not None, "a completed outcome has figures"
+    return Scored(proposal, outcome.accuracy, outcome.loss)

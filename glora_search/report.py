@@ -1,0 +1,102 @@
+"""The final report: finalists again in float32, one choice, baselines, and the test sets, opened once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import sqrt
+from statistics import mean
+from typing import Any
+
+from db.records import Candidate
+from supernet.data import Split
+from supernet.errors import BadInput
+from supernet.evaluation import ScoringTask
+from supernet.methods import fixed_genome
+from supernet.randomness import stream
+from supernet.space import Space
+from workers.evaluator import Evaluation
+from workers.trainer import Pool
+
+RANDOM_DRAWS = 5  # random subnets whose mean stands for one
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the report; figures in float32, accuracies in [0, 1]."""
+
+    params: float  # a mean over draws for `random_subnet`
+    val_accuracy: float
+    val_loss: float
+    test_accuracy: float
+
+
+def wilson(correct: float, n: int, z: float = 1.96) -> tuple[float, float]:
+    """95% interval of a proportion `correct` (in [0, 1]) of n examples. Wilson 1927."""
+    centre = (correct + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * sqrt(correct * (1 - correct) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def score_all(pool: Pool, task: ScoringTask, genomes: Sequence[str]) -> list[Evaluation]:
+    """Every genome's evaluation, in order. Raises BadInput with the first failure."""
+    found: dict[int, Evaluation] = {}
+    with pool.evaluator(task) as evaluator:
+        for index, outcome in evaluator.evaluate(genomes):
+            if not isinstance(outcome, Evaluation):
+                raise BadInput(f"A subnet of the final report could not be scored: {outcome}")
+            found[index] = outcome
+    return [found[index] for index in range(len(genomes))]
+
+
+def choose(finalists: Sequence[Candidate], scores: Sequence[Evaluation]) -> Candidate:
+    """The most accurate in float32, then the one of lower loss, then the earlier one."""
+    ranked = zip(finalists, scores, strict=True)
+    return min(ranked, key=lambda pair: (-pair[1].accuracy, pair[1].loss, pair[0].id))[0]
+
+
+def baseline_genomes(space: Space, seed: int, limit: int | None) -> list[str]:
+    """Random subnets under the campaign's limit, and the largest subnet of the space last."""
+    draws = [space.draw(stream(seed, "baseline", number), limit) for number in range(RANDOM_DRAWS)]
+    return [*draws, fixed_genome(space, "largest")]
+
+
+def rows(
+    chosen: str, others: Sequence[str], val: Mapping[str, Evaluation], test: Mapping[str, Evaluation]
+) -> dict[str, Row]:
+    """`searched`, `random_subnet` (the mean of the draws) and `largest_subnet`."""
+
+    def row(genomes: Sequence[str]) -> Row:
+        return Row(
+            params=mean(val[genome].parameters for genome in genomes),
+            val_accuracy=mean(val[genome].accuracy for genome in genomes),
+            val_loss=mean(val[genome].loss for genome in genomes),
+            test_accuracy=mean(test[genome].accuracy for genome in genomes),
+        )
+
+    return {"searched": row([chosen]), "random_subnet": row(others[:-1]), "largest_subnet": row(others[-1:])}
+
+
+def summary(
+    candidate: Candidate,
+    table: Mapping[str, Row],
+    tests: Mapping[str, tuple[float, Split]],
+    export: str,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """The report as plain data, for the store and for `--format json`."""
+    accuracy, split = next(iter(tests.values()))
+    return {
+        "chosen": candidate.id,
+        "genome": candidate.genome,
+        "params": candidate.params,
+        "val_accuracy": table["searched"].val_accuracy,
+        "val_loss": table["searched"].val_loss,
+        "test_accuracy": accuracy,
+        "test_examples": len(split),
+        "test_interval": list(wilson(accuracy, len(split))),
+        "tests": {name: {"accuracy": found, "examples": len(part)} for name, (found, part) in tests.items()},
+        "baselines": {name: asdict(row) for name, row in table.items() if name != "searched"},
+        "export": export,
+        "seconds": dict(seconds),
+    }

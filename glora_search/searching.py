@@ -1,0 +1,67 @@
+"""The search station: run the evolution against the pool, with the store as its memory."""
+
+from __future__ import annotations
+
+import time
+
+from db.records import EvaluationKey, Outcome, Proposal, Status
+from db.store import Store
+from glora_search.display import Display
+from glora_search.evolution import evolve
+from glora_search.inputs import Inputs
+from glora_search.memory import remembering
+from glora_search.settings import SearchSettings
+from supernet.errors import BadInput
+from supernet.evaluation import ScoringTask
+from supernet.numerics import Numerics
+from supernet.spaces import as_rows
+from supernet.trained import Trained
+from workers.trainer import Pool
+
+
+def search(inputs: Inputs, trained: Trained, numerics: Numerics, pool: Pool, store: Store, display: Display) -> float:
+    """Seconds that the evolution took. Raises BadInput if a whole first generation fails."""
+    settings, split = inputs.settings, inputs.data.val
+    key = EvaluationKey(trained.fingerprint, split.key(), numerics.key())
+    genes = as_rows(inputs.space.genes)
+    store.begin_search(settings.name, genes, trained.fingerprint, split.key(), numerics.as_dict())
+    begin = time.perf_counter()
+    task = ScoringTask(inputs.backbone, settings.space, trained, split, numerics)
+    with pool.evaluator(task) as evaluator, display.bar("search", candidates(settings.search)) as advance:
+        tally = Tally()
+
+        def heard(proposal: Proposal, outcome: Outcome) -> None:
+            tally.hear(outcome)
+            advance(tally.done, tally.text())
+
+        evaluate = remembering(evaluator, store, settings.name, key, heard)
+        for generation in evolve(inputs.space, settings.search, settings.seed, evaluate):
+            tally.generation = generation.number + 1
+            if not generation.survivors:
+                raise BadInput(f"Every candidate of generation {generation.number} failed; the first: {tally.error}")
+    return time.perf_counter() - begin
+
+
+def candidates(settings: SearchSettings) -> int:
+    """How many a search proposes, unless its space runs out."""
+    return settings.population + settings.generations * (settings.crossover + settings.mutation)
+
+
+class Tally:
+    """Counts what was heard, for the progress bar."""
+
+    def __init__(self) -> None:
+        self.done = self.failed = self.generation = 0
+        self.best = 0.0
+        self.error = ""
+
+    def hear(self, outcome: Outcome) -> None:
+        self.done += 1
+        self.best = max(self.best, outcome.accuracy or 0.0)
+        if outcome.status == Status.FAILED:
+            self.failed += 1
+            self.error = self.error or (outcome.error or "")
+
+    def text(self) -> str:
+        failures = f", {self.failed} failed" if self.failed else ""
+        return f"generation {self.generation}, best {self.best:.2%}{failures}"

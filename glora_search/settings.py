@@ -1,0 +1,161 @@
+"""A campaign's configuration: YAML in, frozen settings out, every mistake named where it was made."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from supernet.errors import BadInput, Missing
+from supernet.settings import (
+    BackboneSettings,
+    DataSettings,
+    Positive,
+    Settings,
+    SpaceSettings,
+    TrainingSettings,
+)
+from workers.settings import WorkerSettings
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+
+
+class SearchSettings(Settings):
+    """How genomes are proposed. The defaults are the paper's evolution: 50 + 20 x 50 = 1,050 candidates."""
+
+    algorithm: Literal["evolution", "nsga2", "random"] = Field(
+        default="evolution",
+        description="`evolution` (by accuracy, then loss), `nsga2` (error against parameters), `random` (as many draws)",
+    )
+    population: Positive = Field(default=50, description="candidates of generation 0, and places in NSGA-II")
+    generations: int = Field(default=20, ge=0, description="generations after the first")
+    parents: Positive = Field(default=10, description="the best candidates so far, from which children are made")
+    crossover: int = Field(default=25, ge=0, description="children a generation with each gene from either parent")
+    mutation: int = Field(default=25, ge=0, description="children a generation with some genes of a parent redrawn")
+    mutation_rate: float = Field(default=0.2, gt=0, le=1, description="probability that a gene is redrawn")
+    max_parameters: int | None = Field(default=None, ge=0, description="limit of a subnet's parameters, head apart")
+    finalists: Positive = Field(default=10, description="best candidates that are scored again in float32 at the end")
+
+    @field_validator("mutation_rate", mode="before")
+    @classmethod
+    def _whole_numbers_are_floats(cls, value: object) -> object:
+        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class ExportSettings(Settings):
+    """What happens with the best subnet."""
+
+    to: str | None = Field(default=None, description="folder of the export; default: runs/NAME/export")
+
+
+class CampaignSettings(Settings):
+    """One search, from config to export."""
+
+    name: str = Field(pattern=NAME, description="unique name of the campaign: letters, digits, `.`, `_` and `-`")
+    seed: int = Field(default=0, ge=0, description="seed of inits, forms, batches, masks and generations")
+    backbone: BackboneSettings = Field(description="the frozen pretrained model")
+    data: DataSettings = Field(description="where the examples come from")
+    space: SpaceSettings = Field(default_factory=SpaceSettings, description="the forms at every site")
+    training: TrainingSettings = Field(default_factory=TrainingSettings, description="how the supernet is trained")
+    search: SearchSettings = Field(default_factory=SearchSettings, description="how genomes are proposed")
+    workers: WorkerSettings = Field(default_factory=WorkerSettings, description="who scores candidates")
+    export: ExportSettings = Field(default_factory=ExportSettings, description="where the best subnet goes")
+
+
+def read_config(path: Path, overrides: Iterable[str] = (), name: str | None = None) -> CampaignSettings:
+    """Settings of a YAML file, with `a.b=value` overrides. Raises BadInput and Missing with every mistake named."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Missing(f"There is no config at {path}. `examples/` holds configs that run.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"The config {path} cannot be read: {error}.") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise BadInput(f"{path} must hold a mapping of settings such as `name: digits`; it holds {_kind(values)}.")
+    for override in overrides:
+        _override(values, override)
+    if name is not None:
+        values["name"] = name
+    return parse(values, str(path))
+
+
+def parse(values: Mapping[str, Any], where: str) -> CampaignSettings:
+    """Settings of plain data. Raises BadInput with one line a mistake."""
+    try:
+        return CampaignSettings.model_validate(values)
+    except ValidationError as error:
+        raise BadInput("\n".join(_sentence(dict(mistake), where) for mistake in error.errors())) from None
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """`a.b: old -> new` for each setting that differs, in the order of the old."""
+    lines: list[str] = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        before, after, path = old.get(key), new.get(key), f"{prefix}{key}"
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += difference(before, after, f"{path}.")
+        elif before != after:
+            lines.append(f"{path}: {before} -> {after}")
+    return lines
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise BadInput(f"--set takes KEY=VALUE such as search.generations=5; got {override!r}.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise BadInput(f"--set {override!r}: the value is not valid YAML.") from None
+    *groups, last = path.split(".")
+    for group in groups:
+        inner = values.setdefault(group, {})
+        if not isinstance(inner, dict):
+            raise BadInput(f"--set {override!r}: {group} holds no settings of its own.")
+        values = inner
+    values[last] = value
+
+
+def _sentence(mistake: dict[str, Any], where: str) -> str:
+    """A pydantic mistake as a sentence that names the setting, what came, and what would do."""
+    place = [str(part) for part in mistake["loc"]]
+    path = ".".join(place)
+    if mistake["type"] == "extra_forbidden":
+        known = list(_model_at(place[:-1]).model_fields)
+        near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+        return f"{where}: unknown setting {path!r}. {hint}"
+    if mistake["type"] == "missing":
+        return f"{where}: the setting {path!r} is missing."
+    came = mistake.get("input")
+    return f"{where}: {path} = {came!r} ({_kind(came)}): {mistake['msg'].removeprefix('Value error, ')}."
+
+
+def _model_at(place: list[str]) -> type[Settings]:
+    """The settings class that holds the keys at this place."""
+    model: type[Settings] = CampaignSettings
+    for part in place:
+        field = model.model_fields.get(part)
+        kinds = _members(field.annotation) if field else ()
+        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Settings)), model)
+    return model
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if union else (annotation,)
+
+
+def _kind(value: object) -> str:
+    names = {dict: "a mapping", list: "a list", str: "a text", bool: "true or false", type(None): "nothing"}
+    return names.get(type(value), "a whole number" if isinstance(value, int) else "a number")
