@@ -1,7 +1,7 @@
 """The command line: names, options and help of every command. What they do is in `glora_search.commands`.
 
-Data goes to stdout, progress and messages to stderr. Exit codes: 0 ok, 2 usage, 3 not found, 4 infeasible, 5 interrupted
-and resumable, 1 anything else. Heavy imports wait until a command runs, so that `--help` stays fast.
+Data goes to stdout, progress and messages to stderr. Exit codes: 0 ok, 2 usage, 3 not found, 4 infeasible,
+5 interrupted and resumable, 1 anything else. Heavy imports wait until a command runs, so that `--help` stays fast.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def _children(
                 parents = [survivors[place].proposal for place in pair(len(survivors), generator)]
                 genome = crossover(space, parents[0].genome, parents[1].genome, limit, generator)
             else:
-                parents = [survivors[generator.integers(len(survivors))].proposal]
+                parents = [survivors[int(generator.integers(len(survivors)))].proposal]
                 genome = mutate(space, parents[0].genome, settings.mutation_rate, limit, generator)
             if genome not in seen:
                 made += 1

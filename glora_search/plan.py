@@ -33,7 +33,7 @@ def expectation(inputs: Inputs, costs: Costs) -> str:
     """The same as a sentence, said before the first step."""
     expected = seconds(inputs, costs)
     return (
-        f"On this machine a training step takes {costs.step:.2f} s and a candidate {costs.candidate:.2f} s: expect about "
+        f"Here a training step takes {costs.step:.2f} s and a candidate {costs.candidate:.2f} s: expect about "
         f"{minutes(expected['training'])} of training and {minutes(expected['search'])} of search."
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from db.records import EvaluationKey, Outcome, Proposal, Status
+from db.records import EvaluationKey, Gene, Outcome, Proposal, Status
 from db.store import Store
 from glora_search.display import Display
 from glora_search.evolution import evolve
@@ -14,7 +14,7 @@ from glora_search.settings import SearchSettings
 from supernet.errors import BadInput
 from supernet.evaluation import ScoringTask
 from supernet.numerics import Numerics
-from supernet.spaces import as_rows
+from supernet.spaces import alphabets
 from supernet.trained import Trained
 from workers.trainer import Pool
 
@@ -23,7 +23,7 @@ def search(inputs: Inputs, trained: Trained, numerics: Numerics, pool: Pool, sto
     """Seconds that the evolution took. Raises BadInput if a whole first generation fails."""
     settings, split = inputs.settings, inputs.data.val
     key = EvaluationKey(trained.fingerprint, split.key(), numerics.key())
-    genes = as_rows(inputs.space.genes)
+    genes = [Gene(name=name, alphabet=alphabet) for name, alphabet in alphabets(inputs.space)]
     store.begin_search(settings.name, genes, trained.fingerprint, split.key(), numerics.as_dict())
     begin = time.perf_counter()
     task = ScoringTask(inputs.backbone, settings.space, trained, split, numerics)

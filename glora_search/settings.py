@@ -31,7 +31,7 @@ class SearchSettings(Settings):
 
     algorithm: Literal["evolution", "nsga2", "random"] = Field(
         default="evolution",
-        description="`evolution` (by accuracy, then loss), `nsga2` (error against parameters), `random` (as many draws)",
+        description="`evolution` (by accuracy, then loss), `nsga2` (error and parameters) or `random` (as many draws)",
     )
     population: Positive = Field(default=50, description="candidates of generation 0, and places in NSGA-II")
     generations: int = Field(default=20, ge=0, description="generations after the first")

@@ -49,7 +49,8 @@ costs what the backbone costs, and no code beyond timm is needed.
 ## Forms
 
 How often each form of each gene was chosen, and the forms of every site (`none` left out). Space: ranks
-{list(subnet.space.ranks)}, product {subnet.space.product}, storage {subnet.space.storage}, scales {subnet.space.scales}.
+{list(subnet.space.ranks)}, product {subnet.space.product}, storage {subnet.space.storage}, scales
+{subnet.space.scales}.
 
 {_counts(supernet, subnet.genome)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from supernet.data import Split
@@ -62,5 +63,4 @@ class CostTask:
 
 def _typical(clock: list[float]) -> float:
     """Median of the differences of a running clock; the first reading ends the warm-up."""
-    pairs = zip(clock, clock[1:], strict=False)
-    return median([after - before for before, after in pairs] or [clock[0]])
+    return median([after - before for before, after in pairwise(clock)] or [clock[0]])

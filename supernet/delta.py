@@ -1,4 +1,4 @@
-"""The small file of an export: only the slices that the chosen subnet uses, their scales multiplied in, and the head."""
+"""The small file of an export: only the slices that the chosen subnet uses, scales multiplied in, and the head."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ def _verification(supernet: Supernet, subnet: Subnet) -> dict[str, Tensor]:
 def timm_config(subnet: Subnet, plain: nn.Module) -> dict[str, Any]:
     """config.json: timm builds a head of the right size and preprocesses as the subnet was trained."""
     backbone, size = subnet.backbone, subnet.backbone.image_size
-    source = plain.pretrained_cfg
+    source = cast("dict[str, Any]", plain.pretrained_cfg)
     return {
         "architecture": source.get("architecture") or backbone.model.split(".")[0],
         "num_classes": backbone.classes,

@@ -112,9 +112,9 @@ class Supernet(nn.Module):
     @contextmanager
     def active(self, genome: str) -> Iterator[None]:
         """Within the context the model computes the subnet of this genome; afterwards what it computed before."""
-        before = {path: site.forms for path, site in self.sites.items()}
-        for path, forms in self.forms(genome).items():
-            self.sites[path].forms = forms
+        before: dict[str, Mapping[str, str]] = {path: site.forms for path, site in self.sites.items()}
+        for path, chosen in self.forms(genome).items():
+            self.sites[path].forms = chosen
         try:
             yield
         finally:

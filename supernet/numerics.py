@@ -99,4 +99,4 @@ def set_fused_attention(model: nn.Module, fused: bool) -> None:
     """On a CPU the backward pass of fused attention takes a third of a step at short lengths; training turns it off."""
     for module in model.modules():
         if hasattr(module, "fused_attn"):
-            module.fused_attn = fused
+            setattr(module, "fused_attn", fused)  # noqa: B010 (timm's own attribute, unknown to the type)

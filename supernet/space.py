@@ -35,7 +35,7 @@ class Gene:
 
     def __post_init__(self) -> None:
         letters = [form.letter for form in self.forms]
-        assert self.forms and len(set(letters)) == len(letters), f"{self.name}: letters must differ, got {letters}"
+        assert len(set(letters)) == len(letters) > 0, f"{self.name}: letters must differ, got {letters}"
 
     @cached_property
     def by_letter(self) -> Mapping[str, Form]:
@@ -201,7 +201,8 @@ def _probabilities(costs: np.ndarray, tilt: float) -> np.ndarray:
     missing = np.isinf(costs)
     above = np.where(missing, 0.0, costs - costs.min(axis=1, keepdims=True))
     weights = np.where(missing, 0.0, np.exp(-tilt * above))
-    return weights / weights.sum(axis=1, keepdims=True)
+    chances: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
+    return chances
 
 
 @lru_cache(maxsize=64)

