@@ -15,6 +15,7 @@ from glora_search.conclusion import conclude
 from glora_search.display import Display
 from glora_search.enrolment import enrol, enrolled
 from glora_search.inputs import Inputs, prepare
+from glora_search.picture import draw
 from glora_search.places import Places
 from glora_search.plan import cost, expectation
 from glora_search.searching import search
@@ -58,6 +59,9 @@ def _stations(
     seconds = {"training": trained.seconds, "search": search(inputs, trained, numerics, pool, store, display)}
     store.set_state(name, State.REPORTING)
     found = conclude(inputs, trained, probe, numerics, pool, store, places, display, seconds)
+    completed = store.candidates(name, where="status = 'completed'")
+    picture = draw(name, found, completed, store.candidates(name, front=True, order_by="params"), places.picture(name))
+    found |= {"picture": str(picture) if picture else None}
     store.set_report(name, found)
     store.set_state(name, State.FINISHED)
     return found

@@ -18,6 +18,9 @@ class Places:
     def supernet(self, recipe: str) -> Path:
         return self.runs / "supernets" / f"{recipe[:16]}.safetensors"
 
+    def picture(self, name: str) -> Path:
+        return self.runs / name / "candidates.png"
+
     def export(self, name: str, chosen: str | None) -> Path:
         """The folder that the config names, or runs/NAME/export."""
         return Path(chosen) if chosen else self.runs / name / "export"

@@ -37,12 +37,21 @@ class OpSite(nn.Module):
         weight, bias = self.op.weight, self.op.bias
         total = _sum(self._choice(gene).terms(form, x, weight, bias) for gene, form in self.forms.items())
         shifted = bias if total.bias is None else bias + total.bias
-        moved = weight if total.weight is None else weight + total.weight
-        y = F.linear(x if total.input is None else x + total.input, moved, None if total.gain is not None else shifted)
-        if total.gain is not None:
+        if total.gain is None:
+            y = self._dense(x, total, shifted)
+        else:  # autocast knows F.linear, not this sum: keep its type
+            y = self._dense(x, total, None)
             plain = y if total.input is None and total.weight is None else F.linear(x, weight)
-            y = y + plain * total.gain if shifted is None else torch.addcmul(y + shifted, plain, total.gain)
-        return y if total.output is None else y + total.output
+            y = torch.addcmul(y if shifted is None else y + shifted.to(y.dtype), plain, total.gain.to(y.dtype))
+        return y if total.output is None else y + total.output.to(y.dtype)
+
+    def _dense(self, x: Tensor, total: Terms, bias: Tensor | None) -> Tensor:
+        """x (W0 + weight)^T + input W0^T + bias: one product, unless both a weight and an input term are there."""
+        weight = self.op.weight
+        if total.weight is None:
+            return F.linear(x if total.input is None else x + total.input, weight, bias)
+        y = F.linear(x, weight + total.weight, bias)
+        return y if total.input is None else y + F.linear(total.input, weight)
 
     def merged(self, forms: Mapping[str, str]) -> tuple[Tensor, Tensor | None]:
         """(W (out, in), b (out,) or None) of equation (1), as new tensors."""
@@ -67,7 +76,7 @@ class OpSite(nn.Module):
 
 
 def _sum(parts: Iterator[Terms]) -> Terms:
-    """Equation (2) of reweight.py is linear in its terms. Input and weight terms stay with one choice each."""
+    """Equation (2) of reweight.py is a sum over terms, so terms of the same kind add."""
     total = Terms()
     for part in parts:
         total = Terms(*(_add(a, b) for a, b in zip(_fields(total), _fields(part), strict=True)))

@@ -31,6 +31,7 @@ def show_summary(name: str, report: Mapping[str, Any], chosen: str, options: str
         f"candidate {report['chosen']}, {report['params']:,} parameters, merged without retraining "
         f"(training {minutes(seconds['training'])}, search {minutes(seconds['search'])})",
         f"export: {report['export']}",
+        *([f"picture: {report['picture']}"] if report.get("picture") else []),
         "",
         "Next:",
         f"  glora-search verify {report['export']}",

@@ -23,7 +23,7 @@ Index = tuple[slice, ...]  # one slice a dimension of a parameter
 class Terms:
     """What one choice adds to y = x W0^T + b0, each part None where it is absent.
 
-    y = F.linear(x + input, W0 + weight) + gain * F.linear(x, W0) + output + b0 + bias         (2)
+    y = x (W0 + weight)^T + input W0^T + gain * (x W0^T) + output + b0 + bias                  (2)
     """
 
     weight: Tensor | None = None  # (out, in)
