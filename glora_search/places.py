@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from supernet.errors import BadInput
 
 DEFAULT_DB = "glora-search.db"
 DEFAULT_RUNS = Path("runs")
@@ -15,8 +18,19 @@ class Places:
 
     runs: Path
 
+    def require_writable(self) -> None:
+        """Raises BadInput if nothing could be written below the runs folder. Creates nothing."""
+        there = next(path for path in (self.runs.absolute(), *self.runs.absolute().parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            wrong = "is read-only" if there.is_dir() else "is not a folder"
+            raise BadInput(f"Nothing can be written below {self.runs}: {there} {wrong}. Pass another --runs.")
+
     def supernet(self, recipe: str) -> Path:
         return self.runs / "supernets" / f"{recipe[:16]}.safetensors"
+
+    def checkpoint(self, recipe: str) -> Path:
+        """Of a training that is under way."""
+        return self.runs / "supernets" / f"{recipe[:16]}.checkpoint.safetensors"
 
     def picture(self, name: str) -> Path:
         return self.runs / name / "candidates.png"

@@ -11,7 +11,7 @@ from glora_search.searching import candidates
 from glora_search.shared_weights import watched
 from supernet.cost import Costs, CostTask
 from supernet.numerics import Numerics
-from supernet.training import total_steps
+from supernet.schedule import total_steps
 from workers.trainer import Pool
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import TypeVar
 
 from db.records import Supernet
@@ -10,13 +14,16 @@ from db.store import Store
 from glora_search.display import Display
 from glora_search.inputs import Inputs
 from glora_search.places import Places
-from supernet.checkpoint import load_trained, save_trained
+from supernet.checkpoint import load_checkpoint, load_trained, save_checkpoint, save_trained
+from supernet.errors import Corrupt
 from supernet.numerics import Numerics
+from supernet.schedule import steps_an_epoch
 from supernet.trained import Trained, recipe
-from supernet.training import Progress, steps_an_epoch
+from supernet.training import Checkpoint, Progress
 from workers.trainer import Pool, Task
 
 Result = TypeVar("Result")
+CHECKPOINT_EVERY = 30.0  # seconds
 
 
 def train_or_find(
@@ -31,14 +38,28 @@ def train_or_find(
         if trained.fingerprint == known.fingerprint:
             display.note(f"Supernet {trained.fingerprint[:12]} was trained from the same recipe: not trained again.")
             return trained
-    task = inputs.training(numerics)
-    trained = watched(pool, task, display, "train supernet", steps_an_epoch(len(task.split), task.training.batch_size))
+    trained = _train(inputs, numerics, pool, places.checkpoint(name), name, display)
     about = {"recipe": name, "campaign": inputs.settings.name, "space": inputs.settings.space.model_dump(mode="json")}
     save_trained(trained, path, about)
     entries = sum(array.size for key, array in trained.tensors.items() if not key.startswith("head."))
     store.record_supernet(Supernet(name, trained.fingerprint, str(path), entries, trained.seconds))
+    places.checkpoint(name).unlink(missing_ok=True)
     display.note(f"Supernet {trained.fingerprint[:12]} frozen: {path}")
     return trained
+
+
+def _train(inputs: Inputs, numerics: Numerics, pool: Pool, path: Path, name: str, display: Display) -> Trained:
+    """Train from the last checkpoint, or from the start; checkpoints stream in and are kept while it runs."""
+    try:
+        start = load_checkpoint(path, name)
+    except Corrupt as error:
+        display.note(f"{error} Training starts over.")
+        start = None
+    if start is not None:
+        display.note(f"Training goes on after step {start.step}.")
+    task = replace(inputs.training(numerics), start=start, checkpoint_every=CHECKPOINT_EVERY)
+    an_epoch = steps_an_epoch(len(task.split), task.training.batch_size)
+    return watched(pool, task, display, "train supernet", an_epoch, lambda found: save_checkpoint(found, path, name))
 
 
 def recipe_of(inputs: Inputs) -> str:
@@ -47,19 +68,29 @@ def recipe_of(inputs: Inputs) -> str:
     return recipe(inputs.backbone, settings.space, settings.training, inputs.data.train, settings.seed)
 
 
-def watched(pool: Pool, task: Task[Result], display: Display, title: str, steps_an_epoch: int = 0) -> Result:
-    """Run a task on the pool behind a progress bar."""
-    results: list[Result] = []
+def watched(
+    pool: Pool,
+    task: Task[Result | Checkpoint],
+    display: Display,
+    title: str,
+    steps_an_epoch: int = 0,
+    keep: Callable[[Checkpoint], None] | None = None,
+) -> Result:
+    """Run a task on the pool behind a progress bar; what it yields to be kept goes to `keep`."""
     stream = pool.train(task)
     first = next(stream)
-    if not isinstance(first, Progress):
-        return first
-    with display.bar(title, first.steps) as advance:
+    with display.bar(title, first.steps) if isinstance(first, Progress) else nullcontext(_unseen) as advance:
         for item in chain((first,), stream):
             if isinstance(item, Progress):
                 epoch = f"epoch {1 + (item.step - 1) // steps_an_epoch}, " if steps_an_epoch else ""
                 advance(item.step, f"{epoch}loss {item.loss:.3f}")
+            elif isinstance(item, Checkpoint):
+                if keep is not None:
+                    keep(item)
             else:
-                results.append(item)
-    assert results, "a task ends with its result"
-    return results[0]
+                return item
+    raise AssertionError("a task ends with its result")
+
+
+def _unseen(done: int, text: str) -> None:
+    """Moves no bar: the task has no steps."""

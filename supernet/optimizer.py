@@ -73,5 +73,10 @@ class EntryAdamW:
             torch.where(drawn, new, state, out=state)
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint needs beside the parameters."""
-        return {"m": self.m, "v": self.v, "t": self.t}
+        """All that the next step depends on: values, moments and step counts, each (entries,)."""
+        return {"values": self.values, "m": self.m, "v": self.v, "t": self.t}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of `state`, bit for bit."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])

@@ -15,9 +15,10 @@ from supernet.data import Split
 from supernet.examples import DeviceImages
 from supernet.numerics import Numerics, prepare_process
 from supernet.randomness import torch_generator
+from supernet.schedule import batch_of, learning_rate, total_steps
 from supernet.settings import TrainingSettings
 from supernet.trained import Trained
-from supernet.training import Progress, batch_of, learning_rate, total_steps
+from supernet.training import Progress
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class ProbeTask:
         begin, device = time.perf_counter(), self.numerics.device
         inputs = features(self)  # (n, width)
         labels = torch.tensor(self.split.labels, device=device)
-        head = nn.Linear(inputs.shape[1], self.backbone.classes, device=device)
+        head = nn.Linear(inputs.shape[1], self.backbone.classes, device="meta").to_empty(device=device)  # draws nothing
         nn.init.zeros_(head.bias)
         with torch.no_grad():
             generator = torch_generator(self.seed, "probe")

@@ -33,12 +33,7 @@ class Trained:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of what was trained: names the supernet."""
-        digest = hashlib.sha256()
-        for name in sorted(self.tensors):
-            array = np.ascontiguousarray(self.tensors[name])
-            digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+        return digest_of(self.tensors)
 
     def load_into(self, supernet: Supernet, *, head_only: bool = False) -> None:
         """Copy the tensors. With `head_only` supports may be missing and keep what they hold. Raises Corrupt."""
@@ -51,6 +46,16 @@ class Trained:
                 raise Corrupt(f"The trained supernet's tensor {name} {array.shape} does not fit this space.")
             with torch.no_grad():
                 into[name].copy_(torch.tensor(array))
+
+
+def digest_of(tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 (hex) of names, types, shapes and contents, whatever their order."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def recipe(backbone: Backbone, space: SpaceSettings, training: TrainingSettings, split: Split, seed: int) -> str:

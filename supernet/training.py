@@ -7,9 +7,8 @@ entries that were drawn. Source: GLoRA (arXiv 2306.07967) section 3.3; Arnav0400
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import cos, pi
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from supernet.model import Supernet
 from supernet.numerics import Numerics, autocast, prepare_process, set_fused_attention
 from supernet.optimizer import EntryAdamW
 from supernet.randomness import stream, torch_generator, torch_seed
+from supernet.schedule import batch_of, learning_rate, total_steps
 from supernet.settings import SpaceSettings, TrainingSettings
 from supernet.trained import Trained
 
@@ -39,6 +39,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """A training between two steps. Forms, batches and masks need no state: they are functions of (seed, step)."""
+
+    step: int  # steps that are done
+    seconds: float  # that they took
+    state: Mapping[str, np.ndarray]  # EntryAdamW.state
+
+
+@dataclass(frozen=True)
 class TrainingTask:
     """Everything that training needs, as values: it runs wherever it is sent."""
 
@@ -48,40 +57,71 @@ class TrainingTask:
     split: Split
     seed: int
     numerics: Numerics
+    start: Checkpoint | None = None  # go on from here
+    checkpoint_every: float | None = None  # seconds
 
-    def run(self) -> Iterator[Progress | Trained]:
-        """Progress after each step, and at last what was trained. Raises BadInput if the loss is not finite."""
+    def run(self) -> Iterator[Progress | Checkpoint | Trained]:
+        """Progress after each step, a checkpoint now and then, and at last what was trained.
+
+        Raises BadInput if the loss is not finite.
+        """
         prepare_process(self.numerics.threads_per_worker)
         return train(self)
 
 
-def train(task: TrainingTask) -> Iterator[Progress | Trained]:
+def train(task: TrainingTask) -> Iterator[Progress | Checkpoint | Trained]:
     """See `TrainingTask.run`."""
-    settings, seed, device = task.training, task.seed, task.numerics.device
-    supernet = adapt(task.backbone, task.space, seed, drop_path=settings.drop_path).to(device).train()
-    set_fused_attention(supernet, fused=device.type != "cpu")
-    images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, device)
-    labels = torch.tensor(task.split.labels, device=device)  # (n,)
-    optimizer = EntryAdamW(supernet.trained(), weight_decay=settings.weight_decay)
-    steps, begin = total_steps(settings, len(images)), time.perf_counter()
-    for t in range(steps):
-        batch = torch.from_numpy(batch_of(t, seed, len(images), settings.batch_size)).to(device)
-        genome = supernet.space.draw(stream(seed, "forms", t))
-        loss = _backward(supernet, genome, images[batch], labels[batch], task, torch_seed(seed, "drop_path", t))
-        if settings.recipe == "paper":
-            optimizer.draw_all()
-        else:
-            optimizer.draw(supernet.entries(genome), always=("head.weight", "head.bias"))
-        optimizer.step(learning_rate(settings, t, steps, len(images)))
-        optimizer.zero_grad()
+    running = _Training(task)
+    first, before = (task.start.step, task.start.seconds) if task.start else (0, 0.0)
+    begin = saved = time.perf_counter()
+    for t in range(first, running.steps):
+        loss = running.step(t)
+        now = time.perf_counter()
+        yield Progress(t + 1, running.steps, loss, before + now - begin)
+        if task.checkpoint_every is not None and now - saved >= task.checkpoint_every and t + 1 < running.steps:
+            yield Checkpoint(t + 1, before + now - begin, _arrays(running.optimizer.state()))
+            saved = time.perf_counter()
+    yield Trained(_arrays(running.supernet.trained()), seconds=before + time.perf_counter() - begin)
+
+
+class _Training:
+    """A supernet under training, on its device. What `step` computes depends on the state and t alone."""
+
+    def __init__(self, task: TrainingTask) -> None:
+        self.task, device = task, task.numerics.device
+        self.supernet = adapt(task.backbone, task.space, task.seed, task.training.drop_path).to(device).train()
+        set_fused_attention(self.supernet, fused=device.type != "cpu")
+        self.images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, device)
+        self.labels = torch.tensor(task.split.labels, device=device)  # (n,)
+        self.optimizer = EntryAdamW(self.supernet.trained(), weight_decay=task.training.weight_decay)
+        self.steps = total_steps(task.training, len(self.images))
+        if task.start is not None:
+            state = {name: torch.tensor(array, device=device) for name, array in task.start.state.items()}
+            self.optimizer.restore(state)
+
+    def step(self, t: int) -> float:
+        """The batch's loss before the step, in nats. Raises BadInput, and moves nothing, if it is not finite."""
+        task, settings, examples = self.task, self.task.training, len(self.images)
+        batch = torch.from_numpy(batch_of(t, task.seed, examples, settings.batch_size)).to(self.labels.device)
+        genome = self.supernet.space.draw(stream(task.seed, "forms", t))
+        masks = torch_seed(task.seed, "drop_path", t)
+        loss = _backward(self.supernet, genome, self.images[batch], self.labels[batch], task, masks)
         if not np.isfinite(loss):
             raise BadInput(
-                f"The training loss became {loss} at step {t + 1} of {steps}. Lower training.learning_rate "
+                f"The training loss became {loss} at step {t + 1} of {self.steps}. Lower training.learning_rate "
                 f"(now {settings.learning_rate:g}) or set space.scales to per_form."
             )
-        yield Progress(t + 1, steps, loss, time.perf_counter() - begin)
-    tensors = {name: tensor.detach().cpu().numpy().copy() for name, tensor in supernet.trained().items()}
-    yield Trained(tensors, seconds=time.perf_counter() - begin)
+        if settings.recipe == "paper":
+            self.optimizer.draw_all()
+        else:
+            self.optimizer.draw(self.supernet.entries(genome), always=("head.weight", "head.bias"))
+        self.optimizer.step(learning_rate(settings, t, self.steps, examples))
+        self.optimizer.zero_grad()
+        return loss
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
 
 
 def adapt(backbone: Backbone, space: SpaceSettings, seed: int, drop_path: float = 0.0) -> Supernet:
@@ -99,29 +139,3 @@ def _backward(supernet: Supernet, genome: str, images: Tensor, labels: Tensor, t
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=task.training.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
     return float(loss.detach())
-
-
-def steps_an_epoch(examples: int, batch_size: int) -> int:
-    """An incomplete last batch is dropped; a split smaller than a batch is one batch."""
-    return max(1, examples // batch_size)
-
-
-def total_steps(settings: TrainingSettings, examples: int) -> int:
-    """Steps of the whole training."""
-    return settings.epochs * steps_an_epoch(examples, settings.batch_size)
-
-
-def batch_of(t: int, seed: int, examples: int, batch_size: int) -> np.ndarray:
-    """(batch,) indices of step t: a slice of the permutation of its epoch."""
-    epoch, place = divmod(t, steps_an_epoch(examples, batch_size))
-    order = stream(seed, "batches", epoch).permutation(examples)
-    return order[place * batch_size : (place + 1) * batch_size]
-
-
-def learning_rate(settings: TrainingSettings, t: int, steps: int, examples: int) -> float:
-    """Linear warm-up from a hundredth of the peak, then a cosine down to the final rate."""
-    warmup = min(steps - 1, round(settings.warmup_epochs * steps_an_epoch(examples, settings.batch_size)))
-    peak, final = settings.learning_rate, settings.final_learning_rate
-    if t < warmup:
-        return peak * (0.01 + 0.99 * t / warmup)
-    return final + (peak - final) * (1 + cos(pi * (t - warmup) / max(1, steps - warmup))) / 2
