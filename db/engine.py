@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Engine, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from db import sqlite
 from db.errors import StoreError
-from db.failures import sentence
+from db.failures import sentence, suffered
 
 EXPECTED = "expected a file path, sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
 
@@ -82,7 +82,7 @@ def told(engine: Engine) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        if not isinstance(error, OperationalError) and type(error) is not DatabaseError:
+        if not suffered(error):
             raise
         raise StoreError(sentence(error, shown(engine.url), engine.url.password)) from error
 

@@ -1,6 +1,7 @@
 """What can go wrong with the store, each as one sentence for a person: expected, came, what to do."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from difflib import get_close_matches
 
 
@@ -22,6 +23,21 @@ class NewerSchema(StoreError):
 
 class ReplayMismatch(StoreError):
     """A replayed search proposes something else than what the store remembers of it."""
+
+
+class Held(StoreError):
+    """Another process runs the campaign, or did a moment ago."""
+
+    def __init__(self, message: str, holder: str, since: datetime, heartbeat: datetime, free_after: datetime) -> None:
+        self.holder = holder
+        self.since = since  # UTC, as the next two
+        self.heartbeat = heartbeat  # the last one
+        self.free_after = free_after  # then the lease may be taken over, if no other heartbeat comes
+        super().__init__(message)
+
+
+class LeaseLost(StoreError):
+    """This process runs the campaign no longer: another took it over, or its lease was released."""
 
 
 class BadQuery(StoreError):

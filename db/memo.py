@@ -1,24 +1,22 @@
 """What was measured before, by any campaign: each evaluation once, the first completed result for good.
 
 Laws: a completed result, once written, never changes; a failure is overwritten by the first completed result and
-answers only the campaign whose candidate failed; what was raced is never written.
+answers only the campaign whose candidate failed, until that campaign retries it; what was raced is never written.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import and_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db import rows
 from db.models import CandidateRow, EvaluationRow, now
 from db.records import EvaluationKey, Outcome, Status
+from db.upsert import insert
 
 AT_ONCE = 500  # digests in one question
-INSERT: Mapping[str, Callable[[type[EvaluationRow]], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 RESULT = ("status", "accuracy", "loss", "seconds", "worker", "correct", "error", "created_at")
 
 
@@ -58,6 +56,17 @@ def known(session: Session, campaign_id: int, key: EvaluationKey, genomes: Itera
     return found
 
 
+def remembered(session: Session, key: EvaluationKey) -> list[tuple[str, Outcome]]:
+    """Every completed evaluation under `key` with its genome, oldest first."""
+    same = EvaluationRow.split == key.split, EvaluationRow.numerics == key.numerics
+    query = (
+        select(EvaluationRow)
+        .where(EvaluationRow.fingerprint == key.fingerprint, *same, EvaluationRow.status == Status.COMPLETED)
+        .order_by(EvaluationRow.id)
+    )
+    return [(row.genome, rows.outcome(row)) for row in session.scalars(query)]
+
+
 def _failure(row: CandidateRow) -> Outcome:
     return Outcome(Status.FAILED, seconds=row.seconds, worker=row.worker, error=row.error)
 
@@ -67,7 +76,7 @@ def remember(session: Session, key: EvaluationKey, genome: str, outcome: Outcome
     if outcome.status == Status.RACED:
         return outcome
     digest = key.digest(genome)
-    insert = INSERT[session.get_bind().dialect.name](EvaluationRow).values(
+    first = insert(session, EvaluationRow).values(
         digest=digest,
         fingerprint=key.fingerprint,
         split=key.split,
@@ -82,10 +91,9 @@ def remember(session: Session, key: EvaluationKey, genome: str, outcome: Outcome
         error=outcome.error,
         created_at=now(),
     )
-    better = and_(EvaluationRow.status == Status.FAILED, insert.excluded.status == Status.COMPLETED)
-    replaced = {name: insert.excluded[name] for name in RESULT}
-    session.execute(insert.on_conflict_do_update(index_elements=["digest"], set_=replaced, where=better))
+    better = and_(EvaluationRow.status == Status.FAILED, first.excluded.status == Status.COMPLETED)
+    replaced = {name: first.excluded[name] for name in RESULT}
+    session.execute(first.on_conflict_do_update(index_elements=["digest"], set_=replaced, where=better))
     if outcome.status == Status.FAILED:
         return outcome
-    first = session.scalars(select(EvaluationRow).where(EvaluationRow.digest == digest)).one()
-    return rows.outcome(first)
+    return rows.outcome(session.scalars(select(EvaluationRow).where(EvaluationRow.digest == digest)).one())

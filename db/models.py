@@ -84,7 +84,7 @@ class EvaluationRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     digest: Mapped[str] = mapped_column(unique=True)
-    fingerprint: Mapped[str]
+    fingerprint: Mapped[str] = mapped_column(index=True)
     split: Mapped[str]
     numerics: Mapped[str]
     genome: Mapped[str]
@@ -128,3 +128,26 @@ class CandidateRow(Base):
     evaluation_digest: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     finished_at: Mapped[datetime | None]
+
+
+class LeaseRow(Base):
+    """Who runs a campaign. By name and without a reference, so that a campaign deleted and made anew never sees a token
+    twice."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[int] = mapped_column(BigInteger)
+    holder: Mapped[str | None]  # None once released
+    since: Mapped[datetime]
+    heartbeat: Mapped[datetime]  # the last one
+
+
+class RequestRow(Base):
+    """What a person asked of a campaign and it has not yet done; at most one."""
+
+    __tablename__ = "requests"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    command: Mapped[str]  # pause, stop or cancel
+    created_at: Mapped[datetime] = mapped_column(default=now)

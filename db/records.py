@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 
 class State(StrEnum):
@@ -23,13 +23,17 @@ class State(StrEnum):
 
 
 class Status(StrEnum):
-    """Of a candidate. Law: `proposed` once, then exactly one of the others, for ever; only `completed` surely has a
-    finite accuracy and loss, only `raced` has a bound, and only `failed` has an error."""
+    """Of a candidate. Law: `proposed` once, then exactly one of the others, for ever, but that `retry` puts what failed
+    back to `proposed`; only `completed` surely has a finite accuracy and loss, only `raced` has a bound, and only
+    `failed` has an error."""
 
     PROPOSED = "proposed"
     COMPLETED = "completed"
     FAILED = "failed"
     RACED = "raced"
+
+
+Command = Literal["pause", "stop", "cancel"]  # of a person to a running campaign; what each asks for: db/control.py
 
 
 class Gene(TypedDict):
@@ -54,6 +58,16 @@ class Campaign:
     error: str | None
     created_at: datetime  # UTC, as every time here
     updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write a campaign's results. Law: of all leases ever given for a name only the one with the highest
+    token is good, and only until it is released."""
+
+    name: str  # of the campaign
+    token: int  # from 1, one more with every lease of that name, also after the campaign was deleted
+    holder: str  # for people, as in "host, process 123"
 
 
 @dataclass(frozen=True)

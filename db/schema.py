@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from sqlalchemy import Engine, column, func, inspect, select, table, text
+from sqlalchemy import Connection, Engine, column, func, inspect, select, table, text
 
+from db.backup import copy_beside
 from db.engine import shown, told
 from db.errors import NewerSchema, NotFound, StoreError
+from db.sqlite import file
 
 VERSION_TABLE = "glora_search_version"
-REVISIONS = ("0001",)  # oldest first; a test holds this equal to the files in migrations/versions
+REVISIONS = ("0001", "0002")  # oldest first; a test holds this equal to the files in migrations/versions
 ADVISORY_LOCK = 0x610AA  # any number that no other program locks
 _UPGRADING = Lock()  # Alembic keeps what it is doing in the globals of a module
 
@@ -49,15 +51,21 @@ def head() -> str:
 def current(engine: Engine) -> str | None:
     """The revision of a database; None when it holds no tables of ours. Raises `StoreError`."""
     with told(engine), engine.connect() as connection:
-        if not inspect(connection).has_table(VERSION_TABLE):
-            return None
-        return connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
+        return _revision(connection)
 
 
-def upgrade(engine: Engine) -> None:
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
+
+
+def upgrade(engine: Engine) -> Path | None:
     """Bring a database to `head()`, in one transaction; twice is as good as once, also from two processes.
 
-    Raises `NewerSchema` where the database is ahead of this version.
+    A SQLite file of an older schema is copied first, as nobody else can write to it: to `NAME.before-REVISION.bak`
+    beside it, which is returned; None if nothing was copied. Raises `NewerSchema` where the database is ahead of this
+    version, `StoreError` if the copy fails, and then nothing is changed.
     """
     from alembic import command
     from alembic.config import Config
@@ -68,8 +76,16 @@ def upgrade(engine: Engine) -> None:
     with told(engine), _UPGRADING, engine.execution_options(writes=True).begin() as connection:
         if engine.dialect.name == "postgresql":  # where others may write while a transaction is open
             connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+        copied = _copied(engine, connection)
         config.attributes |= {"connection": connection, "version_table": VERSION_TABLE}
         command.upgrade(config, "head")
+    return copied
+
+
+def _copied(engine: Engine, connection: Connection) -> Path | None:
+    """The copy of a SQLite file that is about to be changed; `connection` keeps writers out meanwhile."""
+    older = _revision(connection) not in (None, head())
+    return copy_beside(engine, head()) if older and engine.dialect.name == "sqlite" and file(engine.url) else None
 
 
 def require(engine: Engine, create: bool) -> None:
@@ -84,7 +100,8 @@ def require(engine: Engine, create: bool) -> None:
     elif revision is None:
         raise NotFound(f"the database {where} holds no campaigns; launch one first or pass another --db")
     elif revision != head():
-        advice = "back it up (`glora-search db backup`), then run `glora-search db upgrade`"
+        kept = ", which keeps a copy" if engine.dialect.name == "sqlite" else " after a pg_dump"
+        advice = f"run `glora-search db upgrade`{kept}"
         raise StoreError(f"the database {where} has schema {revision}, expected {head()}; {advice}")
 
 

@@ -13,13 +13,14 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, event
 
 from db.errors import NotFound, StoreError
+from db.mounts import mount_table, refuse_network
 
 BUSY_TIMEOUT = 30.0  # seconds a writer waits for another
 HEADER = b"SQLite format 3\x00"  # of every database that holds anything
 
 
 def check(url: URL, create: bool) -> None:
-    """Refuse, before anything is opened or created, a path that cannot be a database.
+    """Refuse, before anything is opened or created, a path that cannot be a database or must not be one.
 
     Raises `NotFound` for a missing file when it may not be created, `StoreError` for anything else wrong with it.
     """
@@ -27,6 +28,7 @@ def check(url: URL, create: bool) -> None:
     if path is None:
         return
     folder = path.absolute().parent
+    refuse_network(path, mount_table())
     if path.is_dir():
         raise StoreError(f"{path} is a folder, expected a database file; pass a file in it: --db {path / 'glora.db'}")
     if not folder.is_dir():

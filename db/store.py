@@ -1,19 +1,39 @@
-"""The store: one verb per need. Every verb is one transaction, returns frozen values, and raises `StoreError` only."""
+"""The store: one verb per need. Every verb is one transaction, returns frozen values, and raises `StoreError` only.
 
-from collections.abc import Iterable, Mapping, Sequence
+This file is long because it is the list of all verbs; what a verb takes more than a few lines for lives in a file of
+its own.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db import filters, memo, rows, schema
+from db import again, control, lease, listing, lookup, memo, rows, schema
 from db.engine import connect, reading, shown, writing
-from db.errors import NameTaken, NotFound, ReplayMismatch, StoreError, nearest
-from db.front import front as front_of
+from db.errors import NameTaken, ReplayMismatch, StoreError
 from db.models import CampaignRow, CandidateRow, SupernetRow, now
+from db.progress import progress
 from db.proposals import ADVICE, propose
-from db.records import Campaign, Candidate, EvaluationKey, Gene, Outcome, Progress, Proposal, State, Status, Supernet
+from db.records import (
+    Campaign,
+    Candidate,
+    Command,
+    EvaluationKey,
+    Gene,
+    Lease,
+    Outcome,
+    Progress,
+    Proposal,
+    State,
+    Status,
+    Supernet,
+)
+from db.results import record
 
 
 def open_store(url: str, create: bool = True) -> "Store":
@@ -32,10 +52,14 @@ def open_store(url: str, create: bool = True) -> "Store":
 
 
 class Store:
-    """Campaigns, candidates, supernets and the memo of one database; may be shared by threads, not across a fork."""
+    """Campaigns, candidates, supernets and the memo of one database; may be shared by threads, not across a fork.
 
-    def __init__(self, engine: Engine) -> None:
+    Made by `open_store`; under a lease, by `fenced`.
+    """
+
+    def __init__(self, engine: Engine, lease: Lease | None = None) -> None:
         self._engine = engine
+        self._lease = lease
         self.url = shown(engine.url)  # for people: without password
 
     def close(self) -> None:
@@ -51,7 +75,7 @@ class Store:
 
     def create_campaign(self, name: str, config: Mapping[str, Any], seed: int) -> Campaign:
         """A new campaign in state `created`. Raises `NameTaken`."""
-        with writing(self._engine) as session:
+        with self._writing() as session:
             row = CampaignRow(name=name, state=State.CREATED, config=dict(config), seed=seed)
             session.add(row)
             try:
@@ -64,7 +88,7 @@ class Store:
     def campaign(self, name: str) -> Campaign:
         """Raises `NotFound`, as every verb below that takes a campaign's name."""
         with reading(self._engine) as session:
-            return rows.campaign(_campaign(session, name))
+            return rows.campaign(lookup.campaign(session, name))
 
     def campaigns(self) -> list[Campaign]:
         """All of them, oldest first."""
@@ -73,8 +97,7 @@ class Store:
 
     def set_state(self, name: str, state: State | str, error: str | None = None) -> None:
         """`error` says why, and goes away with the next state that is set without one."""
-        with writing(self._engine) as session:
-            row = _campaign(session, name)
+        with self._changing(name) as (_, row):
             row.state, row.error = State(state), error
 
     def begin_search(
@@ -85,11 +108,10 @@ class Store:
         Raises `ReplayMismatch` if it would.
         """
         came = {"genes": list(genes), "fingerprint": fingerprint, "split": split, "numerics": dict(numerics)}
-        with writing(self._engine) as session:
-            row = _campaign(session, name)
+        with self._changing(name) as (session, row):
             stored = {what: getattr(row, what) for what in came}
             different = [what for what, value in came.items() if stored[what] != value]
-            if different and _count(session, row.id):
+            if different and lookup.count(session, row.id):
                 came_with = f"began with other {', '.join(different)}"
                 raise ReplayMismatch(f"the search of campaign {name!r} {came_with}{ADVICE}")
             for what in different:
@@ -97,8 +119,66 @@ class Store:
 
     def set_report(self, name: str, report: Mapping[str, Any]) -> None:
         """The final summary; outlives a power loss once this returns."""
-        with writing(self._engine, durable=True) as session:
-            _campaign(session, name).report = dict(report)
+        with self._changing(name, durable=True) as (_, row):
+            row.report = dict(report)
+
+    def delete(self, name: str, now: datetime, stale_after: timedelta) -> None:
+        """Remove a campaign and its candidates; evaluations and supernets stay, for others and for a next one.
+
+        Raises `Held` while somebody runs it (as `acquire`), also the caller: release first.
+        """
+        with writing(self._engine) as session:
+            taken = lease.acquire(session, name, "its deletion", now, stale_after)
+            campaign = lookup.campaign(session, name)
+            session.execute(delete(CampaignRow).where(CampaignRow.id == campaign.id))
+            lease.release(session, taken)
+
+    # Who runs it
+
+    def acquire(self, name: str, holder: str, now: datetime, stale_after: timedelta) -> Lease:
+        """The right to run a campaign, as `holder` (for people: "host, process 123"); see `db.lease`.
+
+        Free, or taken over from a holder whose last heartbeat is older than `stale_after`. Raises `Held` with who has
+        it, since when, the last heartbeat and when it may be taken over.
+        """
+        with writing(self._engine) as session:
+            taken = lease.acquire(session, name, holder, now, stale_after)
+            lookup.campaign(session, name)
+            return taken
+
+    def beat(self, held: Lease, now: datetime) -> None:
+        """Say that the holder lives, several times in each `stale_after`. Raises `LeaseLost`."""
+        with writing(self._engine) as session:
+            lease.beat(session, held, now)
+
+    def release(self, held: Lease) -> None:
+        """Give the lease back; twice is as good as once, and a lost one changes nothing."""
+        with writing(self._engine) as session:
+            lease.release(session, held)
+
+    def fenced(self, held: Lease) -> "Store":
+        """This store for the holder of a lease: any write through it once the lease is lost raises `LeaseLost`.
+
+        Then nothing is written. It shares this store's connections: closing one closes both.
+        """
+        return Store(self._engine, held)
+
+    # What was asked of it
+
+    def request(self, name: str, command: Command) -> None:
+        """Ask whoever runs the campaign to pause, stop or cancel (see `db.control`); the strongest request stays."""
+        with self._changing(name) as (session, row):
+            control.request(session, row.id, command)
+
+    def requested(self, name: str) -> Command | None:
+        """What was asked and not yet cleared."""
+        with reading(self._engine) as session:
+            return control.requested(session, lookup.campaign(session, name).id)
+
+    def clear_request(self, name: str, only: Command | None = None) -> None:
+        """Take back what was asked; with `only`, unless something stronger was asked meanwhile."""
+        with self._changing(name) as (session, row):
+            control.clear(session, row.id, only)
 
     # Supernets
 
@@ -110,7 +190,7 @@ class Store:
 
     def record_supernet(self, supernet: Supernet) -> Supernet:
         """Remember a trained supernet; a later one of the same recipe takes its place."""
-        with writing(self._engine) as session:
+        with self._writing() as session:
             row = session.merge(
                 SupernetRow(
                     recipe=supernet.recipe,
@@ -128,13 +208,13 @@ class Store:
 
     def propose(self, name: str, generation: int, proposals: Sequence[Proposal]) -> None:
         """Record a generation; again with the same proposals changes nothing. Raises `ReplayMismatch` for others."""
-        with writing(self._engine) as session:
-            propose(session, _campaign(session, name).id, name, generation, proposals)
+        with self._changing(name) as (session, row):
+            propose(session, row.id, name, generation, proposals)
 
     def known(self, name: str, key: EvaluationKey, genomes: Iterable[str]) -> dict[str, Outcome]:
         """What needs no evaluation: completed results of any campaign under `key`, and this one's own failures."""
         with reading(self._engine) as session:
-            return memo.known(session, _campaign(session, name).id, key, genomes)
+            return memo.known(session, lookup.campaign(session, name).id, key, genomes)
 
     def record(self, name: str, candidate_id: int, key: EvaluationKey, outcome: Outcome) -> None:
         """Write an outcome to the memo and finish its candidate; the first of each stays, later ones change nothing.
@@ -143,19 +223,31 @@ class Store:
         """
         if outcome.status == Status.PROPOSED:
             raise ValueError("an outcome is completed, failed or raced")
-        with writing(self._engine) as session:
-            row = _candidate(session, _campaign(session, name), candidate_id, lock=True)
-            first = memo.remember(session, key, row.genome, memo.sound(outcome))
-            if row.status == Status.PROPOSED:
-                row.status, row.accuracy, row.loss = first.status, first.accuracy, first.loss
-                row.seconds, row.worker, row.error, row.bound = first.seconds, first.worker, first.error, first.bound
-                row.evaluation_digest, row.finished_at = key.digest(row.genome), now()
+        with self._changing(name) as (session, campaign):
+            record(session, campaign, candidate_id, key, outcome)
 
     def score_float32(self, name: str, candidate_id: int, accuracy: float, loss: float) -> None:
         """Add a finalist's scores in float32."""
-        with writing(self._engine) as session:
-            row = _candidate(session, _campaign(session, name), candidate_id)
+        with self._changing(name) as (session, campaign):
+            row = lookup.candidate(session, campaign, candidate_id)
             row.accuracy_float32, row.loss_float32 = accuracy, loss
+
+    def retry(self, name: str) -> int:
+        """Put failed candidates back to `proposed` and forget their failures; returns how many.
+
+        What completed stays. A campaign whose later generations were proposed from what failed does not replay once a
+        retried candidate succeeds: `rewind` it to the first generation that failed.
+        """
+        with self._changing(name) as (session, row):
+            return again.retry(session, row.id)
+
+    def rewind(self, name: str, generation: int) -> int:
+        """Remove the candidates of all generations after this one, to be proposed afresh; returns how many.
+
+        Their evaluations stay in the memo, so that a replay pays only for genomes it never met.
+        """
+        with self._changing(name) as (session, row):
+            return again.rewind(session, row.id, generation)
 
     # Looking back
 
@@ -174,60 +266,40 @@ class Store:
         if limit is not None and limit < 0:
             raise StoreError(f"expected a limit of 0 or more, got {limit}")
         with reading(self._engine) as session:
-            campaign = _campaign(session, name)
-            conditions = [CandidateRow.campaign_id == campaign.id]
-            if where is not None:
-                conditions.append(filters.condition(where, campaign.genes or ()))
-            order = filters.order(order_by) if order_by else [CandidateRow.number]
-            if front:
-                conditions = [conditions[0], CandidateRow.number.in_(front_of(*conditions))]
-            found = session.execute(select(*rows.CANDIDATE).where(*conditions).order_by(*order).limit(limit))
-            return [rows.candidate(row) for row in found]
+            return listing.candidates(session, lookup.campaign(session, name), where, order_by, front, limit)
 
     def candidate(self, name: str, candidate_id: int) -> Candidate:
         """Raises `NotFound` with the range of ids there are."""
         with reading(self._engine) as session:
-            row = _candidate(session, _campaign(session, name), candidate_id)
+            row = lookup.candidate(session, lookup.campaign(session, name), candidate_id)
             same = CandidateRow.campaign_id == row.campaign_id, CandidateRow.number == row.number
             return rows.candidate(session.execute(select(*rows.CANDIDATE).where(*same)).one())
 
     def progress(self, name: str) -> Progress:
         """How many candidates there are of each status, how far the search is, and the best so far."""
         with reading(self._engine) as session:
-            own = CandidateRow.campaign_id == _campaign(session, name).id
-            by_status = select(CandidateRow.status, func.count()).where(own).group_by(CandidateRow.status)
-            counts = dict(session.execute(by_status).all())
-            latest = select(CandidateRow.generation).where(own).order_by(CandidateRow.number.desc()).limit(1)
-            ranked = CandidateRow.accuracy.desc(), CandidateRow.loss, CandidateRow.number
-            completed = CandidateRow.status == Status.COMPLETED
-            best = session.execute(select(*rows.CANDIDATE).where(own, completed).order_by(*ranked).limit(1)).first()
-            return Progress(
-                proposed=counts.get(Status.PROPOSED, 0),
-                completed=counts.get(Status.COMPLETED, 0),
-                failed=counts.get(Status.FAILED, 0),
-                raced=counts.get(Status.RACED, 0),
-                generation=session.scalar(latest),
-                best=rows.candidate(best) if best else None,
-            )
+            return progress(session, lookup.campaign(session, name).id)
 
+    def remembered(self, fingerprint: str, split: str, numerics: str) -> list[tuple[str, Outcome]]:
+        """Every completed evaluation under this key, whoever paid for it, as (genome, outcome), oldest first.
 
-def _campaign(session: Session, name: str) -> CampaignRow:
-    row = session.scalars(select(CampaignRow).where(CampaignRow.name == name)).first()
-    if row is not None:
-        return row
-    names = list(session.scalars(select(CampaignRow.name).order_by(CampaignRow.id.desc()).limit(1000)))
-    known = f"; known are {', '.join(names[:10])}" if names else "; there are none yet, launch one first"
-    raise NotFound(f"no campaign is named {name!r}{nearest(name, names) or known}")
+        So a search that may score nothing more still has a front: of these, once their parameters are counted.
+        """
+        with reading(self._engine) as session:
+            return memo.remembered(session, EvaluationKey(fingerprint, split, numerics))
 
+    # How every write begins
 
-def _candidate(session: Session, campaign: CampaignRow, number: int, lock: bool = False) -> CandidateRow:
-    row = session.get(CandidateRow, (campaign.id, number), with_for_update=lock)
-    if row is not None:
-        return row
-    count = _count(session, campaign.id)
-    hint = f"its ids run from 0 to {count - 1}" if count else "it has none yet"
-    raise NotFound(f"campaign {campaign.name!r} has no candidate {number}; {hint}")
+    @contextmanager
+    def _writing(self, durable: bool = False) -> Iterator[Session]:
+        """A write transaction, which a store under a lease begins by checking it. Raises `LeaseLost`."""
+        with writing(self._engine, durable) as session:
+            if self._lease is not None:
+                lease.fence(session, self._lease)
+            yield session
 
-
-def _count(session: Session, campaign_id: int) -> int:
-    return session.scalar(select(func.count()).where(CandidateRow.campaign_id == campaign_id)) or 0
+    @contextmanager
+    def _changing(self, name: str, durable: bool = False) -> Iterator[tuple[Session, CampaignRow]]:
+        """The same for a campaign, with its row. Raises `NotFound`."""
+        with self._writing(durable) as session:
+            yield session, lookup.campaign(session, name, to_write=True)

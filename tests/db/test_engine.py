@@ -13,6 +13,12 @@ from db.errors import NotFound, StoreError
 from db.store import Store, open_store
 
 
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    """SQLite's alone: files, journals and locks are the matter here."""
+    return str(tmp_path / "glora.db")
+
+
 def test_a_new_file_is_made_and_writes_ahead(tmp_path: Path) -> None:
     path = tmp_path / "a folder" / "100%.db"
     path.parent.mkdir()

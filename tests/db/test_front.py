@@ -2,7 +2,7 @@
 
 from itertools import count
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db.records import Candidate, Outcome, Proposal, Status
@@ -23,6 +23,7 @@ def brute_force(candidates: list[Candidate]) -> list[Candidate]:
     return [one for one in done if not any(dominates(other, one) for other in done)]
 
 
+@settings(max_examples=40)  # each of up to 25 transactions, on two databases
 @given(points=st.lists(point, max_size=12))
 def test_the_front_is_what_brute_force_finds(shared: Store, begin, key, points) -> None:
     name = f"front {next(NAMES)}"

@@ -1,0 +1,26 @@
+"""How far a campaign's search is."""
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db import rows
+from db.models import CandidateRow
+from db.records import Progress, Status
+
+
+def progress(session: Session, campaign_id: int) -> Progress:
+    own = CandidateRow.campaign_id == campaign_id
+    by_status = select(CandidateRow.status, func.count()).where(own).group_by(CandidateRow.status)
+    counts = dict(session.execute(by_status).all())
+    latest = select(CandidateRow.generation).where(own).order_by(CandidateRow.number.desc()).limit(1)
+    ranked = CandidateRow.accuracy.desc(), CandidateRow.loss, CandidateRow.number
+    completed = CandidateRow.status == Status.COMPLETED
+    best = session.execute(select(*rows.CANDIDATE).where(own, completed).order_by(*ranked).limit(1)).first()
+    return Progress(
+        proposed=counts.get(Status.PROPOSED, 0),
+        completed=counts.get(Status.COMPLETED, 0),
+        failed=counts.get(Status.FAILED, 0),
+        raced=counts.get(Status.RACED, 0),
+        generation=session.scalar(latest),
+        best=rows.candidate(best) if best else None,
+    )
