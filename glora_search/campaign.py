@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from db.records import Campaign, State
-from db.store import Store
+from db.store import Store, open_store
 from glora_search.conclusion import conclude
 from glora_search.display import Display
-from glora_search.enrolment import enrol, enrolled
+from glora_search.enrolment import enrol, looked_up
 from glora_search.inputs import Inputs, prepare
 from glora_search.picture import draw
 from glora_search.places import Places
@@ -30,16 +30,18 @@ class Paused(Exception):
     """The campaign was interrupted; what it recorded is kept, and it can be resumed."""
 
 
-def run(settings: CampaignSettings, store: Store, places: Places, display: Display) -> dict[str, Any]:
+def run(settings: CampaignSettings, db: str, places: Places, display: Display) -> dict[str, Any]:
     """Carry a campaign to its end, from wherever it stands, and return its report.
 
-    Raises BadInput, Infeasible or NameTaken before anything is written, and Paused when interrupted.
+    Raises BadInput, Infeasible or NameTaken before anything is written (a new database too is made after all that),
+    and Paused when interrupted.
     """
-    known = enrolled(settings, store)
+    known = looked_up(settings, db)
     if known is not None and known.state == State.FINISHED and known.report is not None:
         return dict(known.report)
+    places.require_writable()
     inputs = prepare(settings)
-    with open_pool(settings.workers) as pool:
+    with open_pool(settings.workers) as pool, open_store(db) as store:
         campaign = enrol(settings, store)
         with _in_state(store, settings.name):
             return _stations(inputs, campaign, pool, store, places, display)

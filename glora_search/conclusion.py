@@ -93,9 +93,9 @@ def figures(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _probe_row(task: ScoringTask, test: Split, genome: str, pool: Pool) -> Row:
-    """The linear probe: the backbone as it is, with a head of its own."""
+    """The linear probe: the backbone as it is, with a head of its own, and so no parameters of the space."""
     (val,), (tested,) = (report.score_all(pool, each, [genome]) for each in (task, replace(task, split=test)))
-    return Row(val.parameters, val.accuracy, val.loss, tested.accuracy)
+    return Row(0, val.accuracy, val.loss, tested.accuracy)
 
 
 def _by_genome(genomes: list[str], scores: list[Evaluation]) -> dict[str, Evaluation]:

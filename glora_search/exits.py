@@ -20,6 +20,7 @@ def civil() -> Iterator[None]:
 
     try:
         yield
+        sys.stdout.flush()  # here, where a closed pipe is still caught
     except NotFound as error:
         leave(str(error), NOT_FOUND)
     except Infeasible as error:

@@ -33,7 +33,7 @@ class Inputs:
     def probe(self, numerics: Numerics) -> ProbeTask:
         """The linear probe's training."""
         task = self.training(numerics)
-        return ProbeTask(self.backbone, task.training, self.data.train, task.seed, task.numerics)
+        return ProbeTask(self.backbone, task.training, self.data.train, self.data.val, task.seed, task.numerics)
 
 
 def prepare(settings: CampaignSettings) -> Inputs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 
 from db.records import EvaluationKey, Proposal, Status
 from db.records import Outcome as Recorded
@@ -42,6 +43,8 @@ def remembering(evaluator: Evaluator, store: Store, name: str, key: EvaluationKe
 def recorded(outcome: Outcome) -> Recorded:
     """A worker's outcome as the store keeps it."""
     match outcome:
+        case Evaluation(accuracy, loss, _, _, seconds, worker) if not (isfinite(accuracy) and isfinite(loss)):
+            return Recorded(Status.FAILED, seconds=seconds, worker=worker, error=f"not finite: {accuracy}, {loss}")
         case Evaluation(accuracy, loss, _, correct, seconds, worker):
             return Recorded(Status.COMPLETED, accuracy, loss, seconds, worker, correct)
         case Failure(kind, message, seconds, worker):

@@ -6,15 +6,23 @@ import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supernet.errors import BadInput
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 Rows = Sequence[Mapping[str, Any]]
+IDS = ("id", "best_id")
+WHOLE = ("id", "params")  # columns that stay on one line on a narrow terminal
+UNLIMITED = 100_000  # characters
 
 
 def write_rows(rows: Rows, columns: Sequence[str], chosen: str, title: str = "") -> None:
-    """A table shows `columns`; the other formats carry every key of the rows."""
+    """A table shows `columns`; the other formats carry every key of the rows, and null where a row lacks one."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    rows = [{name: row.get(name) for name in names} for row in rows]
     match chosen:
         case "table":
             _table(rows, columns, title)
@@ -24,7 +32,7 @@ def write_rows(rows: Rows, columns: Sequence[str], chosen: str, title: str = "")
             for row in rows:
                 print(json.dumps(dict(row), default=str))
         case "csv":
-            _csv(rows, columns)
+            _csv(rows, names or columns)
         case "parquet":
             _parquet(rows)
 
@@ -34,8 +42,21 @@ def write_value(value: Mapping[str, Any]) -> None:
     print(json.dumps(dict(value), indent=2, default=str))
 
 
-def shown(value: Any) -> str:
-    """A cell of a table: short, and a dash for what is unknown."""
+def console() -> Console:
+    """Stdout for tables: as wide as they are where it is no terminal, so that nothing is cut off in a pipe."""
+    from rich.console import Console
+
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # `civil` knows what to do; rich would end with exit code 1
+
+    return Screen(width=None if sys.stdout.isatty() else UNLIMITED)
+
+
+def shown(value: Any, name: str = "") -> str:
+    """A cell of a table: short, a dash for what is unknown, and ids as they are typed."""
+    if name in IDS and value is not None:
+        return str(value)
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -48,21 +69,21 @@ def shown(value: Any) -> str:
 
 
 def _table(rows: Rows, columns: Sequence[str], title: str) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title or None, title_justify="left")
     for column in columns:
         numeric = any(isinstance(row.get(column), int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=column in ("id", "params"))
+        cells = [shown(row.get(column), column) for row in rows]
+        least = max(map(len, cells), default=0) if column in WHOLE else None
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=least)
     for row in rows:
-        table.add_row(*(Text(shown(row.get(column))) for column in columns))
-    Console().print(table)
+        table.add_row(*(Text(shown(row.get(column), column)) for column in columns))
+    console().print(table)
 
 
-def _csv(rows: Rows, columns: Sequence[str]) -> None:
-    names = list(rows[0]) if rows else list(columns)
+def _csv(rows: Rows, names: Sequence[str]) -> None:
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _flat(row[name]) for name in names} for row in rows)

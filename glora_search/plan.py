@@ -7,7 +7,7 @@ from typing import Any
 
 from glora_search.display import Silent
 from glora_search.inputs import Inputs
-from glora_search.searching import candidates
+from glora_search.settings import candidates
 from glora_search.shared_weights import watched
 from supernet.cost import Costs, CostTask
 from supernet.numerics import Numerics

@@ -15,7 +15,7 @@ from supernet.evaluation import ScoringTask
 from supernet.methods import fixed_genome
 from supernet.randomness import stream
 from supernet.space import Space
-from workers.evaluator import Evaluation
+from workers.evaluator import Evaluation, Failure, Outcome
 from workers.trainer import Pool
 
 RANDOM_DRAWS = 5  # random subnets whose mean stands for one
@@ -44,9 +44,14 @@ def score_all(pool: Pool, task: ScoringTask, genomes: Sequence[str]) -> list[Eva
     with pool.evaluator(task) as evaluator:
         for index, outcome in evaluator.evaluate(genomes):
             if not isinstance(outcome, Evaluation):
-                raise BadInput(f"A subnet of the final report could not be scored: {outcome}")
+                raise BadInput(f"A subnet of the final report could not be scored: {_why(outcome)}")
             found[index] = outcome
     return [found[index] for index in range(len(genomes))]
+
+
+def _why(outcome: Outcome) -> str:
+    """The failure in a line."""
+    return (outcome.message.strip().splitlines() or [outcome.kind])[-1] if isinstance(outcome, Failure) else "raced"
 
 
 def choose(finalists: Sequence[Candidate], scores: Sequence[Evaluation]) -> Candidate:

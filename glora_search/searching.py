@@ -10,7 +10,7 @@ from glora_search.display import Display
 from glora_search.evolution import evolve
 from glora_search.inputs import Inputs
 from glora_search.memory import remembering
-from glora_search.settings import SearchSettings
+from glora_search.settings import candidates
 from supernet.errors import BadInput
 from supernet.evaluation import ScoringTask
 from supernet.numerics import Numerics
@@ -38,13 +38,15 @@ def search(inputs: Inputs, trained: Trained, numerics: Numerics, pool: Pool, sto
         for generation in evolve(inputs.space, settings.search, settings.seed, evaluate):
             tally.generation = generation.number + 1
             if not generation.survivors:
-                raise BadInput(f"Every candidate of generation {generation.number} failed; the first: {tally.error}")
+                raise BadInput(
+                    f"Every candidate of generation {generation.number} failed; the first: {last_line(tally.error)}"
+                )
     return time.perf_counter() - begin
 
 
-def candidates(settings: SearchSettings) -> int:
-    """How many a search proposes, unless its space runs out."""
-    return settings.population + settings.generations * (settings.crossover + settings.mutation)
+def last_line(error: str) -> str:
+    """What a traceback comes down to."""
+    return (error.strip().splitlines() or ["no message"])[-1]
 
 
 class Tally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,15 @@ from supernet.settings import (
     TrainingSettings,
 )
 from workers.settings import WorkerSettings
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML as people write it: PyYAML follows YAML 1.1, to which `1e-3` is a text; in YAML 1.2 it is a number."""
+
+
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
@@ -58,7 +68,7 @@ class CampaignSettings(Settings):
     """One search, from config to export."""
 
     name: str = Field(pattern=NAME, description="unique name of the campaign: letters, digits, `.`, `_` and `-`")
-    seed: int = Field(default=0, ge=0, description="seed of inits, forms, batches, masks and generations")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of inits, forms, batches, masks and generations")
     backbone: BackboneSettings = Field(description="the frozen pretrained model")
     data: DataSettings = Field(description="where the examples come from")
     space: SpaceSettings = Field(default_factory=SpaceSettings, description="the forms at every site")
@@ -66,6 +76,11 @@ class CampaignSettings(Settings):
     search: SearchSettings = Field(default_factory=SearchSettings, description="how genomes are proposed")
     workers: WorkerSettings = Field(default_factory=WorkerSettings, description="who scores candidates")
     export: ExportSettings = Field(default_factory=ExportSettings, description="where the best subnet goes")
+
+
+def candidates(settings: SearchSettings) -> int:
+    """How many a search proposes, unless its space runs out."""
+    return settings.population + settings.generations * (settings.crossover + settings.mutation)
 
 
 def read_config(path: Path, overrides: Iterable[str] = (), name: str | None = None) -> CampaignSettings:
@@ -77,8 +92,8 @@ def read_config(path: Path, overrides: Iterable[str] = (), name: str | None = No
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"The config {path} cannot be read: {error}.") from None
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        values = yaml.load(text, _Yaml)
+    except (yaml.YAMLError, ValueError) as error:
         raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise BadInput(f"{path} must hold a mapping of settings such as `name: digits`; it holds {_kind(values)}.")
@@ -94,7 +109,8 @@ def parse(values: Mapping[str, Any], where: str) -> CampaignSettings:
     try:
         return CampaignSettings.model_validate(values)
     except ValidationError as error:
-        raise BadInput("\n".join(_sentence(dict(mistake), where) for mistake in error.errors())) from None
+        sentences = dict.fromkeys(_sentence(dict(mistake), where) for mistake in error.errors())
+        raise BadInput("\n".join(sentences)) from None
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -114,12 +130,14 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not equals or not path:
         raise BadInput(f"--set takes KEY=VALUE such as search.generations=5; got {override!r}.")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = yaml.load(text, _Yaml)
+    except (yaml.YAMLError, ValueError):
         raise BadInput(f"--set {override!r}: the value is not valid YAML.") from None
     *groups, last = path.split(".")
     for group in groups:
-        inner = values.setdefault(group, {})
+        if values.get(group) is None:
+            values[group] = {}
+        inner = values[group]
         if not isinstance(inner, dict):
             raise BadInput(f"--set {override!r}: {group} holds no settings of its own.")
         values = inner
@@ -135,6 +153,8 @@ def _sentence(mistake: dict[str, Any], where: str) -> str:
         near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
         return f"{where}: unknown setting {path!r}. {hint}"
+    if mistake["type"] == "missing" and isinstance(mistake["loc"][-1], int):
+        return f"{where}: {'.'.join(place[:-1])} has too few values."
     if mistake["type"] == "missing":
         return f"{where}: the setting {path!r} is missing."
     came = mistake.get("input")
@@ -157,5 +177,6 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 
 
 def _kind(value: object) -> str:
-    names = {dict: "a mapping", list: "a list", str: "a text", bool: "true or false", type(None): "nothing"}
-    return names.get(type(value), "a whole number" if isinstance(value, int) else "a number")
+    names = {dict: "a mapping", list: "a list", tuple: "a list", str: "a text", type(None): "nothing"}
+    names |= {bool: "true or false", int: "a whole number", float: "a number"}
+    return names.get(type(value), f"a {type(value).__name__}")

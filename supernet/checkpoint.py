@@ -69,7 +69,8 @@ def _write(tensors: dict[str, np.ndarray], path: Path, header: dict[str, str]) -
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file(tensors, partial, metadata=header)
+        contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}  # others save scrambled
+        save_file(contiguous, partial, metadata=header)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -54,16 +55,18 @@ def export(subnet: Subnet, to: Path) -> Path:
     """Write the folder whole or not at all; an earlier export there is replaced. Raises BadInput on other content."""
     if to.exists() and not (to / MANIFEST).is_file() and (not to.is_dir() or any(to.iterdir())):
         raise BadInput(f"{to} exists and is no export of ours. Pass another --to, or move it away.")
-    partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
+    folder = to.resolve()  # `.` has no name, and a link is not a folder to be replaced
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         _write(subnet, partial)
-        if to.exists():
-            shutil.rmtree(to)
-        partial.replace(to)
-    except OSError as error:
-        raise BadInput(f"The export cannot be written to {to}: {error.strerror}. Pass another --to.") from None
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.replace(folder)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"The export cannot be written to {to}: {reason}. Pass another --to.") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return to

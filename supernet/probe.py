@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import skip_init
 
 from supernet.backbone import Backbone, build
 from supernet.data import Split
@@ -20,48 +21,76 @@ from supernet.settings import TrainingSettings
 from supernet.trained import Trained
 from supernet.training import Progress
 
+RATES = (3e-3, 1e-2, 3e-2, 1e-1)  # peak learning rates tried; a probe of one rate would be a weak baseline
+
 
 @dataclass(frozen=True)
 class ProbeTask:
-    """Train a head alone, under the supernet's own training settings, on features computed once."""
+    """Train heads alone on features computed once, one for each of RATES; the lowest validation loss is kept.
+
+    Epochs, batches, warm-up and weight decay are those of the supernet's training.
+    """
 
     backbone: Backbone
     training: TrainingSettings
     split: Split
+    validation: Split
     seed: int
     numerics: Numerics
 
     def run(self) -> Iterator[Progress | Trained]:
-        """Progress after each step, and at last the head's tensors, named as in `Supernet.trained`."""
+        """Progress after each step, and at last the best head's tensors, named as in `Supernet.trained`."""
         prepare_process(self.numerics.threads_per_worker)
-        begin, device = time.perf_counter(), self.numerics.device
-        inputs = features(self)  # (n, width)
-        labels = torch.tensor(self.split.labels, device=device)
-        head = nn.Linear(inputs.shape[1], self.backbone.classes, device="meta").to_empty(device=device)  # draws nothing
+        begin = time.perf_counter()
+        inputs, held_out = features(self, self.split), features(self, self.validation)
+        best: tuple[float, nn.Linear] | None = None
+        steps = total_steps(self.training, len(self.split))
+        for number, rate in enumerate(RATES):
+            head = self._head(inputs.shape[1])
+            settings = self.training.model_copy(update={"learning_rate": rate})
+            for t, loss in enumerate(self._steps(head, inputs, settings, steps), start=number * steps + 1):
+                yield Progress(t, steps * len(RATES), loss, time.perf_counter() - begin)
+            with torch.no_grad():
+                found = float(F.cross_entropy(head(held_out), self._labels(self.validation)))
+            if best is None or found < best[0]:
+                best = found, head
+        assert best is not None, "there are rates to try"
+        tensors = {f"head.{name}": value.detach().cpu().numpy().copy() for name, value in best[1].named_parameters()}
+        yield Trained(tensors, seconds=time.perf_counter() - begin)
+
+    def _head(self, width: int) -> nn.Linear:
+        head: nn.Linear = skip_init(  # type: ignore[no-untyped-call]
+            nn.Linear, width, self.backbone.classes, device=self.numerics.device
+        )
         nn.init.zeros_(head.bias)
         with torch.no_grad():
-            generator = torch_generator(self.seed, "probe")
-            head.weight.copy_(nn.init.trunc_normal_(torch.empty(head.weight.shape), std=0.01, generator=generator))
-        optimizer = torch.optim.AdamW(head.parameters(), weight_decay=self.training.weight_decay)
-        steps = total_steps(self.training, len(inputs))
+            start = torch.empty(head.weight.shape)
+            head.weight.copy_(nn.init.trunc_normal_(start, std=0.01, generator=torch_generator(self.seed, "probe")))
+        return head
+
+    def _steps(self, head: nn.Linear, inputs: Tensor, settings: TrainingSettings, steps: int) -> Iterator[float]:
+        """The loss of each step, in nats."""
+        labels = self._labels(self.split)
+        optimizer = torch.optim.AdamW(head.parameters(), weight_decay=settings.weight_decay)
         for t in range(steps):
-            batch = torch.from_numpy(batch_of(t, self.seed, len(inputs), self.training.batch_size)).to(device)
+            batch = torch.from_numpy(batch_of(t, self.seed, len(inputs), settings.batch_size)).to(inputs.device)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(self.training, t, steps, len(inputs))
+                group["lr"] = learning_rate(settings, t, steps, len(inputs))
             loss = F.cross_entropy(head(inputs[batch]), labels[batch])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            yield Progress(t + 1, steps, float(loss.detach()), time.perf_counter() - begin)
-        tensors = {f"head.{name}": value.detach().cpu().numpy().copy() for name, value in head.named_parameters()}
-        yield Trained(tensors, seconds=time.perf_counter() - begin)
+            yield float(loss.detach())
+
+    def _labels(self, split: Split) -> Tensor:
+        return torch.tensor(split.labels, device=self.numerics.device)
 
 
 @torch.no_grad()
-def features(task: ProbeTask) -> Tensor:
+def features(task: ProbeTask, split: Split) -> Tensor:
     """(n, width) float32: what the backbone hands to its head."""
     model = build(task.backbone).to(task.numerics.device).eval()
-    images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, task.numerics.device)
+    images = DeviceImages(split.images, task.backbone.mean, task.backbone.std, task.numerics.device)
     chunks = (images[start : start + task.numerics.chunk] for start in range(0, len(images), task.numerics.chunk))
     return torch.cat(
         [model.forward_head(model.forward_features(chunk), pre_logits=True) for chunk in chunks]  # type: ignore[operator]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from supernet.errors import BadInput
 from supernet.evaluation import Hopeless, ScoringTask
@@ -22,6 +22,8 @@ from workers.actors import ScoringActor
 from workers.evaluator import Failure, Outcome
 from workers.settings import WorkerSettings
 
+# How Ray says that a worker is gone; that its monitor killed one for the machine's memory is no RayActorError.
+DEATHS = (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
 LOADS = 3  # times in a row that actors may die while loading before the pool gives up
 
 
@@ -73,7 +75,8 @@ class RayEvaluator:
         busy = {slot.call: slot for slot in self.slots if slot.call is not None}
         deadlines = [slot.since + self.settings.timeout for slot in self.slots if slot.index is not None]
         patience = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
-        done, _ = ray.wait(list(busy), num_returns=1, timeout=patience)
+        ray.wait(list(busy), num_returns=1, timeout=patience)
+        done, _ = ray.wait(list(busy), num_returns=len(busy), timeout=0)  # all: the consumer may have been away long
         ended = [found for call in done if (found := self._collect(busy[call])) is not None]
         return ended + [self._give_up(slot) for slot in self.slots if self._late(slot)]
 
@@ -82,7 +85,7 @@ class RayEvaluator:
         index, call, slot.index, slot.call = slot.index, slot.call, None, None
         try:
             outcome: Outcome | None = ray.get(call)
-        except RayActorError:
+        except DEATHS:
             outcome = None
             slot.deaths += index is None
             if slot.deaths >= LOADS:

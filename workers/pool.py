@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayTaskError
 
 from supernet.errors import BadInput
 from supernet.evaluation import ScoringTask
@@ -16,7 +16,7 @@ from supernet.training import Progress
 from workers import versions
 from workers.actors import TrainingActor
 from workers.cluster import require_resources
-from workers.dispatch import RayEvaluator, Slot, stop
+from workers.dispatch import DEATHS, RayEvaluator, Slot, stop
 from workers.evaluator import Evaluator
 from workers.settings import WorkerSettings
 from workers.threads import threads_per_worker, training_threads
@@ -54,9 +54,12 @@ class RayPool:
                 yield ray.get(item)
         except RayTaskError as error:
             raise (error.cause if isinstance(error.cause, BadInput) else error) from None
-        except RayActorError as error:
+        except DEATHS as error:
             self._trainer = None
             raise RuntimeError(f"The training worker died: {error}") from None
+        except GeneratorExit:  # the consumer left early: the next training must not wait behind this one
+            self._stop_trainer()
+            raise
 
     @contextmanager
     def evaluator(self, task: ScoringTask) -> Iterator[Evaluator]:
@@ -73,6 +76,7 @@ class RayPool:
         if self._trainer is None:
             whole = max(1.0, self.settings.gpus_per_worker) if self.settings.gpus_per_worker else 0.0
             cpus = training_threads(self.settings) if self.settings.address is None else self.threads
+            require_resources(cpus, whole)  # else it would wait for ever
             self._trainer = ray.remote(TrainingActor).options(num_cpus=cpus, num_gpus=whole).remote()
         return self._trainer
 

@@ -19,7 +19,7 @@ from supernet.data import Split, load_data
 from supernet.data.images import decode
 from supernet.errors import BadInput
 from supernet.export import export
-from supernet.exported import accuracy, classify, load_export
+from supernet.exported import Exported, accuracy, classify, load_export
 from supernet.settings import DataSettings
 from supernet.verification import verify
 
@@ -32,6 +32,8 @@ def export_candidate(name: str, candidate_id: int | None, best: bool, to: Path, 
         campaign = store.campaign(name)
         number = candidate_id if candidate_id is not None else _chosen(store, campaign)
         candidate = store.candidate(name, number)
+    if candidate.status != Status.COMPLETED:
+        raise BadInput(f"Candidate {candidate.id} of {name} is {candidate.status}: only scored ones can be exported.")
     inputs = prepare(parse(campaign.config, f"the config of {name}"))
     trained, _ = load_trained(Places(runs).supernet(recipe_of(inputs)))
     report = campaign.report or {}
@@ -62,7 +64,7 @@ def verify_export(folder: Path, chosen: str) -> None:
 def evaluate_export(folder: Path, data: str, split: str, chosen: str) -> None:
     """Top-1 accuracy of an export on one split of a data set."""
     exported = load_export(folder)
-    part = _split(data, split, exported.image_size)
+    part = _split(data, split, exported)
     found = accuracy(exported, part)
     low, high = wilson(found, len(part))
     if chosen == "json":
@@ -92,8 +94,8 @@ def _chosen(store: Store, campaign: Campaign) -> int:
     return best.id
 
 
-def _split(data: str, name: str, image_size: int) -> Split:
-    """`digits`, `SOURCE:ROOT`, or the path of a config whose data section is used."""
+def _split(data: str, name: str, exported: Exported) -> Split:
+    """`digits`, `SOURCE:ROOT`, or the path of a config whose data section is read. Raises BadInput on other classes."""
     if data.endswith((".yaml", ".yml")):
         settings = read_config(Path(data)).data
     else:
@@ -101,5 +103,15 @@ def _split(data: str, name: str, image_size: int) -> Split:
         if source not in ("digits", "vtab", "folder"):
             raise BadInput(f"--data {data!r}: pass digits, vtab:PATH, folder:PATH, or a config such as my.yaml.")
         settings = DataSettings.model_validate({"source": source, "root": root or None})
-    loaded = load_data(settings, image_size)
+    loaded = load_data(settings, exported.image_size)
+    if loaded.classes != exported.classes[: len(loaded.classes)]:
+        raise BadInput(
+            f"The data has the classes {_few(loaded.classes)}, the export knows {_few(exported.classes)}: "
+            "it was trained for another task."
+        )
     return {"train": lambda: loaded.train, "val": lambda: loaded.val, "test": next(iter(loaded.tests.values()))}[name]()
+
+
+def _few(classes: Sequence[str]) -> str:
+    """`cat, dog, ... (37)`."""
+    return ", ".join(classes[:3]) + (f", ... ({len(classes)})" if len(classes) > 3 else "")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from db.engine import readable
-from db.store import Store, open_store
+from db.errors import NameTaken, StoreError
+from db.records import State
+from db.store import open_store
 from glora_search.campaign import Paused, run
 from glora_search.commands.summary import show_summary
 from glora_search.display import Terminal
@@ -23,16 +26,14 @@ from workers.pools import open_pool
 
 def launch(config: Path, name: str | None, overrides: Sequence[str], db: str, runs: Path, chosen: str) -> None:
     """Carry the campaign of a config file to its end; again with the same config, go on where it stands."""
-    settings = read_config(config, overrides, name)
-    with open_store(db) as store:
-        _carry(settings, store, db, runs, chosen)
+    _carry(read_config(config, overrides, name), db, runs, chosen)
 
 
 def resume(name: str, db: str, runs: Path, chosen: str) -> None:
     """Go on with a campaign under the config that the database keeps."""
     with open_store(db, create=False) as store:
         settings = parse(store.campaign(name).config, f"the config of {name}")
-        _carry(settings, store, db, runs, chosen)
+    _carry(settings, db, runs, chosen)
 
 
 def plan(config: Path, name: str | None, overrides: Sequence[str]) -> None:
@@ -43,26 +44,33 @@ def plan(config: Path, name: str | None, overrides: Sequence[str]) -> None:
         write_value(describe(inputs, cost(inputs, numerics, pool), why))
 
 
-def _carry(settings: CampaignSettings, store: Store, db: str, runs: Path, chosen: str) -> None:
+def _carry(settings: CampaignSettings, db: str, runs: Path, chosen: str) -> None:
     terminate_as_interrupt()
     display = Terminal(Console(stderr=True))
     again = f"glora-search resume {settings.name}{_options(db, runs)}"
     try:
-        report = run(settings, store, Places(runs), display)
+        report = run(settings, db, Places(runs), display)
     except Paused:
         leave(f"Paused; what was recorded is kept. Go on with:\n  {again}", INTERRUPTED)
+    except NameTaken:  # another campaign's failure is not this one's
+        raise
     except Exception:
-        if _begun(store, settings.name):
+        if _begun(db, settings.name):
             display.note(f"The campaign stopped early; what was recorded is kept. Once mended, go on with:\n  {again}")
         raise
     show_summary(settings.name, report, chosen, _options(db, runs))
 
 
-def _begun(store: Store, name: str) -> bool:
-    return any(campaign.name == name and campaign.state == "failed" for campaign in store.campaigns())
+def _begun(db: str, name: str) -> bool:
+    """Whether the campaign got as far as its row: what failed before that left nothing to resume."""
+    try:
+        with open_store(db, create=False) as store:
+            return store.campaign(name).state == State.FAILED
+    except StoreError:
+        return False
 
 
 def _options(db: str, runs: Path) -> str:
     """The options that the next command needs too; a database's password is not repeated."""
-    given = f" --db {readable(db)}" if db != DEFAULT_DB else ""
-    return given + (f" --runs {runs}" if runs != DEFAULT_RUNS else "")
+    given = f" --db {shlex.quote(readable(db))}" if db != DEFAULT_DB else ""
+    return given + (f" --runs {shlex.quote(str(runs))}" if runs != DEFAULT_RUNS else "")

@@ -9,6 +9,8 @@ from typing import Any
 from db.records import Campaign, Candidate
 from db.store import Store, open_store
 from glora_search.output import shown, write_rows, write_value
+from glora_search.settings import candidates as expected_candidates
+from glora_search.settings import parse
 from supernet.errors import BadInput
 
 STATUS = ("name", "state", "evaluated", "candidates", "failed", "best", "test_accuracy", "export")
@@ -28,22 +30,19 @@ def status(name: str, db: str, chosen: str) -> None:
     if chosen == "json":
         write_value(found)
         return
-    rows = [{"what": key, "value": _cell(value)} for key, value in found.items()]
+    rows = [{"what": key, "value": _cell(value, key)} for key, value in found.items()]
     write_rows(rows, ("what", "value"), chosen)
 
 
 def status_of(store: Store, campaign: Campaign) -> dict[str, Any]:
     """A campaign as plain data; what is not known yet is null."""
-    from glora_search.searching import candidates
-    from glora_search.settings import parse
-
     progress, report = store.progress(campaign.name), campaign.report or {}
     settings = parse(campaign.config, campaign.name)
     return {
         "name": campaign.name,
         "state": str(campaign.state),
         "evaluated": progress.completed + progress.failed + progress.raced,
-        "candidates": candidates(settings.search),
+        "candidates": expected_candidates(settings.search),
         "failed": progress.failed,
         "generation": progress.generation,
         "best": progress.best.accuracy if progress.best else None,
@@ -75,7 +74,7 @@ def show(name: str, candidate_id: int, db: str, chosen: str) -> None:
     if chosen == "json":
         write_value(candidate.as_dict() | {"forms": forms})
         return
-    facts = [{"what": key, "value": _cell(value)} for key, value in candidate.as_dict().items()]
+    facts = [{"what": key, "value": _cell(value, key)} for key, value in candidate.as_dict().items()]
     if chosen == "table":
         write_rows(facts, ("what", "value"), chosen, title=f"{name}, candidate {candidate.id}")
     by_site = _by_site(forms)
@@ -119,11 +118,11 @@ def _by_site(forms: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return sites
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, name: str) -> str:
     """A nested value, such as the baselines, on lines of its own."""
     if isinstance(value, Mapping):
         return "\n".join(f"{key}: {_inline(inner)}" for key, inner in value.items())
-    return shown(value)
+    return shown(value, name)
 
 
 def _inline(value: Any) -> str:

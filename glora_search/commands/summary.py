@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from glora_search.output import write_value
+from glora_search.output import console, write_value
 from glora_search.plan import minutes
 from glora_search.report import wilson
 
@@ -24,8 +23,8 @@ def show_summary(name: str, report: Mapping[str, Any], chosen: str, options: str
     if chosen == "json":
         write_value(report)
         return
-    console = Console()
-    console.print(_table(name, report))
+    screen = console()
+    screen.print(_table(name, report))
     seconds = report["seconds"]
     for line in (
         f"candidate {report['chosen']}, {report['params']:,} parameters, merged without retraining "
@@ -39,7 +38,7 @@ def show_summary(name: str, report: Mapping[str, Any], chosen: str, options: str
         f"  glora-search show {name} {report['chosen']}{options}",
         f"  glora-search predict {report['export']} IMAGE.png",
     ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        screen.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(name: str, report: Mapping[str, Any]) -> Table:

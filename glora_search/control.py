@@ -1,0 +1,63 @@
+"""What a campaign is asked while it runs: by a row in the database, or by a signal to its process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from db.records import Command
+from db.store import Store
+
+POLL = 0.5  # seconds between two looks at the database
+
+
+class Paused(Exception):
+    """The campaign was asked to pause, or interrupted; what it recorded is kept, and it can be resumed."""
+
+
+class Cancelled(Exception):
+    """The campaign was asked to end at once; what it recorded is kept."""
+
+
+class Control:
+    """Asked often, looks at the database now and then."""
+
+    def __init__(self, store: Store, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.store, self.name, self.clock = store, name, clock
+        self._signalled = False
+        self._asked: Command | None = None
+        self._looked = -POLL
+
+    def interrupt(self) -> None:
+        """A signal asks for a pause."""
+        self._signalled = True
+
+    def asked(self) -> Command | None:
+        """`cancel`, `stop`, `pause` or None; a signal is a pause unless the database asks to cancel."""
+        now = self.clock()
+        if now - self._looked >= POLL:
+            self._looked, self._asked = now, self.store.requested(self.name)
+        return "pause" if self._signalled and self._asked != "cancel" else self._asked
+
+    def closing(self) -> bool:
+        """Whether no new candidate may be started."""
+        return self.asked() in ("pause", "cancel")
+
+    def require_open(self) -> None:
+        """Raises Cancelled or Paused if that was asked."""
+        match self.asked():
+            case "cancel":
+                raise Cancelled(self.name)
+            case "pause":
+                raise Paused(self.name)
+            case _:
+                return
+
+    def require_not_cancelled(self) -> None:
+        """Raises Cancelled if that was asked: a pause waits for what is in flight."""
+        if self.asked() == "cancel":
+            raise Cancelled(self.name)
+
+    def stopping(self) -> bool:
+        """Whether the search ends with this generation."""
+        return self.asked() == "stop"

@@ -1,0 +1,153 @@
+"""Campaigns on a Vision Transformer of a few blocks, from config to verified export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from db.errors import NameTaken
+from db.records import State
+from supernet.data import load_data
+from supernet.exported import accuracy, load_export
+from supernet.verification import verify
+
+SIZES = {"population": 5, "generations": 1, "parents": 2, "crossover": 2, "mutation": 2, "finalists": 2}
+
+
+# ---- from config to verified export
+
+
+def test_the_report_holds_the_choice_and_its_baselines(finished: Any) -> None:
+    report = finished.launch()
+    assert set(report["baselines"]) == {"linear_probe", "random_subnet", "largest_subnet"}
+    for row in (report, *report["baselines"].values()):
+        assert 0 <= row["val_accuracy"] <= 1
+        assert 0 <= row["test_accuracy"] <= 1
+    assert report["baselines"]["linear_probe"]["params"] == 0
+    assert report["baselines"]["largest_subnet"]["params"] > report["params"]
+    assert report["test_examples"] == 60
+    low, high = report["test_interval"]
+    assert low <= report["test_accuracy"] <= high
+    json.dumps(report)
+
+
+def test_the_choice_is_the_best_of_the_candidates(finished: Any) -> None:
+    report = finished.launch()
+    with finished.store() as store:
+        best = store.progress("tiny").best
+        finalists = [each for each in store.candidates("tiny") if each.accuracy_float32 is not None]
+        chosen = store.candidate("tiny", report["chosen"])
+    assert len(finalists) == 2
+    assert best.id in {each.id for each in finalists}
+    key = (-chosen.accuracy_float32, chosen.loss_float32, chosen.id)
+    assert key == min((-each.accuracy_float32, each.loss_float32, each.id) for each in finalists)
+    assert (chosen.genome, chosen.params) == (report["genome"], report["params"])
+    assert report["val_accuracy"] == chosen.accuracy_float32
+
+
+def test_the_export_is_verified_and_scores_what_the_report_says(finished: Any) -> None:
+    from pathlib import Path
+
+    report = finished.launch()
+    assert verify(Path(report["export"])).tensors
+    data = load_data(finished.settings().data, 32)
+    exported = load_export(Path(report["export"]))
+    assert accuracy(exported, data.tests["test"]()) == pytest.approx(report["test_accuracy"], abs=1e-9)
+    assert accuracy(exported, data.val) == pytest.approx(report["val_accuracy"], abs=1e-9)
+    assert exported.manifest["genome"] == report["genome"]
+
+
+def test_the_campaigns_row_says_where_it_stands_and_what_genomes_mean(finished: Any) -> None:
+    with finished.store() as store:
+        campaign, candidates = store.campaign("tiny"), store.candidates("tiny")
+    assert campaign.state == State.FINISHED
+    assert campaign.error is None
+    assert campaign.config == finished.settings().model_dump(mode="json")
+    assert len(candidates) == 18
+    for each in candidates:
+        assert all(letter in gene["alphabet"] for gene, letter in zip(campaign.genes, each.genome, strict=True))
+
+
+# ---- launching again
+
+
+def test_launching_again_returns_the_report_without_work(finished: Any, watching: Callable[..., Any]) -> None:
+    once, before = finished.launch(), finished.found()
+    watched = watching()
+    assert finished.launch(watched) == once
+    assert watched.notes == watched.bars == []
+    assert finished.found() == before
+
+
+def test_another_config_under_the_name_is_refused_with_the_difference(finished: Any) -> None:
+    before = finished.found()
+    with pytest.raises(NameTaken) as refused:
+        finished.launch(search={"population": 7}, seed=1)
+    assert "search.population: 6 -> 7" in str(refused.value)
+    assert "seed: 0 -> 1" in str(refused.value)
+    assert "generations" not in str(refused.value)
+    assert finished.found() == before
+
+
+def test_another_search_of_the_recipe_reuses_the_supernet_and_what_is_known(
+    finished: Any, watching: Callable[..., Any]
+) -> None:
+    watched = watching()
+    finished.launch(watched, name="other", search={"algorithm": "random", "generations": 1})
+    assert "train supernet" not in watched.bars
+    assert any("not trained again" in note for note in watched.notes)
+    with finished.store() as store:
+        one, other = store.campaign("tiny"), store.campaign("other")
+        known = {each.genome: each for each in store.candidates("tiny")}
+        shared = [each for each in store.candidates("other") if each.genome in known]
+    assert one.fingerprint == other.fingerprint
+    assert len(shared) >= 6  # generation 0 at least
+    for each in shared:  # the seconds of the evaluation are those of the first one: it was not repeated
+        assert (each.accuracy, each.loss, each.seconds) == (
+            known[each.genome].accuracy,
+            known[each.genome].loss,
+            known[each.genome].seconds,
+        )
+
+
+# ---- limits and algorithms
+
+
+@pytest.mark.parametrize("algorithm", ["evolution", "nsga2", "random"])
+@pytest.mark.parametrize("limit", [5_000])
+def test_every_algorithm_finishes_under_the_limit(finished: Any, algorithm: str, limit: int) -> None:
+    name = f"{algorithm}-{limit}"
+    report = finished.launch(name=name, search=SIZES | {"algorithm": algorithm, "max_parameters": limit})
+    with finished.store() as store:
+        candidates = store.candidates(name)
+    assert len(candidates) == 9
+    assert max(each.params for each in candidates) <= limit
+    assert report["params"] <= limit
+    assert report["baselines"]["random_subnet"]["params"] <= limit
+
+
+def test_a_limit_of_0_exports_the_backbone_with_its_head(finished: Any) -> None:
+    from pathlib import Path
+
+    report = finished.launch(name="nothing", search=SIZES | {"max_parameters": 0})
+    assert report["params"] == 0
+    assert len(finished.found("nothing")) == 1
+    verify(Path(report["export"]))
+
+
+# ---- workers
+
+
+@pytest.mark.timeout(200)
+def test_ray_with_3_workers_finds_what_one_process_finds(finished: Any, workshop: Any) -> None:
+    """In a database and a runs folder of its own, so that nothing is answered from what was found before."""
+    report, own = workshop.launch(workers={"backend": "ray", "count": 3}), finished.launch()
+    with workshop.store() as here, finished.store() as there:
+        assert here.campaign("tiny").fingerprint == there.campaign("tiny").fingerprint
+        assert len({each.worker for each in here.candidates("tiny")}) > 1
+    assert workshop.found() == finished.found()
+    figures = set(report) - {"export", "picture", "seconds"}
+    assert {name: report[name] for name in figures} == {name: own[name] for name in figures}

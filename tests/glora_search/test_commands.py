@@ -1,0 +1,281 @@
+"""The commands, as they are typed: what goes to stdout, and how they end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def at(in_finished: Any) -> list[str]:
+    """The options that lead to the finished campaign."""
+    return ["--db", in_finished.db]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "an image.png"
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(path)
+    return path
+
+
+# ---- looking
+
+
+def test_candidates_as_json_have_the_keys_that_programs_rely_on(command: Command, at: list[str]) -> None:
+    said = command("candidates", "tiny", *at, "--format", "json")
+    rows = json.loads(said.out)
+    assert [row["id"] for row in rows] == list(range(18))
+    keys = {"id", "genome", "status", "accuracy", "loss", "params", "generation", "operator"}
+    assert all(keys <= set(row) for row in rows)
+    assert (said.code, said.err) == (0, "")
+
+
+@pytest.mark.parametrize("chosen", ["json", "jsonl", "csv", "parquet"])
+def test_every_format_carries_the_same_candidates(command: Command, at: list[str], chosen: str) -> None:
+    said = command("candidates", "tiny", *at, "--format", chosen)
+    if chosen == "json":
+        rows = json.loads(said.out)
+    elif chosen == "jsonl":
+        rows = [json.loads(line) for line in said.out.splitlines()]
+    elif chosen == "csv":
+        rows = list(csv.DictReader(io.StringIO(said.out)))
+    else:
+        rows = pytest.importorskip("pyarrow.parquet").read_table(io.BytesIO(said.raw)).to_pylist()
+    reference = json.loads(command("candidates", "tiny", *at, "--format", "json").out)
+    assert [str(row["id"]) for row in rows] == [str(row["id"]) for row in reference]
+    assert [float(row["accuracy"]) for row in rows] == [row["accuracy"] for row in reference]
+    assert [row["genome"] for row in rows] == [row["genome"] for row in reference]
+    assert [set(row) for row in rows] == [set(row) for row in reference]
+
+
+def test_candidates_are_filtered_ordered_and_limited(command: Command, at: list[str]) -> None:
+    every = json.loads(command("candidates", "tiny", *at, "--format", "json").out)
+    median = sorted(row["params"] for row in every)[9]
+    few = command(
+        "candidates", "tiny", *at, "--where", f"params < {median}", "--order-by", "-accuracy", "--limit", 4,
+        "--format", "json",
+    )  # fmt: skip
+    rows = json.loads(few.out)
+    assert len(rows) == 4
+    assert all(row["params"] < median for row in rows)
+    assert [row["accuracy"] for row in rows] == sorted((row["accuracy"] for row in rows), reverse=True)
+    assert json.loads(command("candidates", "tiny", *at, "--limit", 0, "--format", "json").out) == []
+
+
+def test_the_front_is_what_nothing_beats(command: Command, at: list[str]) -> None:
+    every = json.loads(command("candidates", "tiny", *at, "--format", "json").out)
+    front = json.loads(command("candidates", "tiny", *at, "--front", "--format", "json").out)
+
+    def beaten(row: dict[str, Any]) -> bool:
+        return any(
+            (other["accuracy"] >= row["accuracy"] and other["params"] <= row["params"])
+            and (other["accuracy"], other["params"]) != (row["accuracy"], row["params"])
+            for other in every
+        )
+
+    assert {row["id"] for row in front} == {row["id"] for row in every if not beaten(row)}
+
+
+def test_a_gene_may_be_asked_for(command: Command, at: list[str]) -> None:
+    found = command("candidates", "tiny", *at, "--where", "blocks.0.attn.qkv.A = 'lora4'", "--format", "json")
+    for row in json.loads(found.out):
+        shown = json.loads(command("show", "tiny", row["id"], *at, "--format", "json").out)
+        assert shown["forms"]["blocks.0.attn.qkv.A"] == "lora4"
+
+
+def test_status_as_json_has_the_keys_that_programs_rely_on(command: Command, at: list[str]) -> None:
+    found = json.loads(command("status", "tiny", *at, "--format", "json").out)
+    assert {"name", "state", "evaluated", "best", "test_accuracy", "export", "baselines"} <= set(found)
+    assert (found["name"], found["state"], found["evaluated"]) == ("tiny", "finished", 18)
+    assert set(found["baselines"]) == {"linear_probe", "random_subnet", "largest_subnet"}
+
+
+def test_what_is_not_known_yet_is_null(command: Command, workshop: Any, watching: Callable[..., Any]) -> None:
+    from glora_search.campaign import Paused
+
+    with pytest.raises(Paused):
+        workshop.launch(watching(interrupt=("train supernet", 1)))
+    found = json.loads(command("status", "tiny", "--db", workshop.db, "--format", "json").out)
+    assert (found["state"], found["evaluated"]) == ("paused", 0)
+    assert found["best"] is found["test_accuracy"] is found["export"] is found["baselines"] is None
+    assert json.loads(command("candidates", "tiny", "--db", workshop.db, "--format", "json").out) == []
+
+
+def test_list_and_status_without_a_name_are_the_same(command: Command, at: list[str]) -> None:
+    listed = json.loads(command("list", *at, "--format", "json").out)
+    assert "tiny" in [row["name"] for row in listed]
+    assert json.loads(command("status", *at, "--format", "json").out) == listed
+
+
+@pytest.mark.parametrize("chosen", ["table", "json", "jsonl", "csv"])
+@pytest.mark.parametrize("arguments", [("show", "tiny", 3), ("diff", "tiny", 0, 1), ("status", "tiny"), ("list",)])
+def test_looking_writes_to_stdout_in_every_format(
+    command: Command, at: list[str], arguments: tuple[Any, ...], chosen: str
+) -> None:
+    said = command(*arguments, *at, "--format", chosen)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.strip()
+
+
+def test_diff_names_the_genes_that_differ_and_no_others(command: Command, at: list[str]) -> None:
+    rows = json.loads(command("diff", "tiny", 0, 1, *at, "--format", "json").out)
+    forms = [json.loads(command("show", "tiny", each, *at, "--format", "json").out)["forms"] for each in (0, 1)]
+    genes = {row["what"]: (row["0"], row["1"]) for row in rows if row["what"] in forms[0]}
+    assert genes == {name: (forms[0][name], forms[1][name]) for name in forms[0] if forms[0][name] != forms[1][name]}
+
+
+# ---- carrying
+
+
+def test_launch_resume_and_plan_as_they_are_typed(command: Command, workshop: Any, tmp_path: Path) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(workshop.config()))
+    options = ["--db", workshop.db, "--runs", tmp_path / "runs"]
+    small = ["--set", "search.generations=0", "--set", "search.population=3", "--name", "typed"]
+
+    planned = json.loads(command("plan", config, *small).out)
+    assert planned["candidates"] == 3
+    assert planned["parameters"]["smallest"] == 0
+    assert not Path(workshop.db).exists()
+    assert not (tmp_path / "runs").exists()
+
+    launched = command("launch", config, *small, *options)
+    assert launched.code == 0
+    for line in ("linear probe", "searched subnet", "Next:", "glora-search verify"):
+        assert line in launched.out
+    assert "Chosen: candidate" in launched.err
+    again = command("launch", config, *small, *options, "--format", "json")
+    resumed = command("resume", "typed", *options, "--format", "json")
+    assert json.loads(again.out) == json.loads(resumed.out)
+    assert again.err == resumed.err == ""
+
+
+def test_an_interrupted_launch_says_how_to_go_on(
+    command: Command, workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watching: Callable[..., Any]
+) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(workshop.config()))
+    interrupting = watching(interrupt=("search", 4))
+    monkeypatch.setattr("glora_search.commands.launching.Terminal", lambda console: interrupting)
+    said = command("launch", config, "--db", workshop.db, "--runs", tmp_path / "runs")
+    assert said.code == 5
+    assert f"glora-search resume tiny --db {workshop.db} --runs {tmp_path / 'runs'}" in said.err
+    monkeypatch.undo()
+    assert command("resume", "tiny", "--db", workshop.db, "--runs", tmp_path / "runs").code == 0
+
+
+# ---- exports
+
+
+def test_an_export_of_a_candidate_is_verified_evaluated_and_predicts(
+    command: Command, in_finished: Any, at: list[str], tmp_path: Path, image: Path, greys: Path
+) -> None:
+    to, runs = tmp_path / "export of 2", ["--runs", in_finished.folder / "runs"]
+    assert command("export", "tiny", "--id", 2, "--to", to, *at, *runs).code == 0
+    assert command("export", "tiny", "--id", 2, "--to", to, *at, *runs).code == 0  # an earlier one is replaced
+    assert json.loads(command("verify", to, "--format", "json").out)["verified"] is True
+    scored = json.loads(command("evaluate", to, "--data", f"vtab:{greys}", "--split", "val", "--format", "json").out)
+    assert scored["examples"] == 24
+    (predicted,) = json.loads(command("predict", to, image, "--format", "json").out)
+    assert predicted["image"] == str(image)
+    assert predicted["label"] in list("012")
+    assert 0 < predicted["probability"] <= 1
+
+
+def test_evaluate_on_the_campaigns_config_gives_the_reported_accuracy(
+    command: Command, in_finished: Any, at: list[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(in_finished.config()))
+    report = json.loads(command("status", "tiny", *at, "--format", "json").out)
+    scored = json.loads(command("evaluate", report["export"], "--data", config, "--format", "json").out)
+    assert scored["accuracy"] == pytest.approx(report["test_accuracy"], abs=1e-9)
+    assert scored["examples"] == 60
+
+
+def test_the_chosen_candidate_is_exported_with_best_or_without(
+    command: Command, in_finished: Any, at: list[str], tmp_path: Path
+) -> None:
+    runs = ["--runs", in_finished.folder / "runs"]
+    with in_finished.store() as store:
+        chosen = store.campaign("tiny").report["genome"]
+    for extra in ([], ["--best"]):
+        command("export", "tiny", "--to", tmp_path / "best", *at, *runs, *extra)
+        manifest = json.loads((tmp_path / "best/export.json").read_text())
+        assert manifest["genome"] == chosen
+
+
+# ---- the program itself
+
+
+def program(*arguments: object) -> list[str]:
+    return [sys.executable, "-c", "from glora_search.cli import main; main()", *map(str, arguments)]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(in_finished: Any) -> None:
+    import shlex
+
+    command = shlex.join(program("candidates", "tiny", "--db", in_finished.db, "--format", "json"))
+    run = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{command} | head -1"], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "[\n", "")
+
+
+def test_a_pipe_that_is_closed_at_once_is_no_error(in_finished: Any) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run(
+        program("list", "--db", in_finished.db), stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_piped_table_has_no_colours_and_whole_ids(in_finished: Any) -> None:
+    run = subprocess.run(
+        program("candidates", "tiny", "--db", in_finished.db),
+        capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "12", "NO_COLOR": "1"},
+    )  # fmt: skip
+    assert "\x1b" not in run.stdout
+    assert "…" not in run.stdout
+    assert [f" {each} " in run.stdout for each in range(18)] == [True] * 18
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["launch", "--help"], ["--version"], ["db", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    script = (
+        "import sys; from glora_search.cli import app\n"
+        f"try: app({arguments!r})\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'ray', 'sqlalchemy', 'timm', 'deap', 'numpy', 'yaml'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_looking_at_what_the_database_knows_does_not_wait_for_torch(in_finished: Any) -> None:
+    script = (
+        "import sys; from glora_search.cli import app\n"
+        f"try: app({['status', 'tiny', '--db', in_finished.db]!r})\n"
+        "except SystemExit: pass\n"
+        "sys.exit(', '.join({'torch', 'ray', 'timm', 'deap'} & set(sys.modules)) or 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")

@@ -1,0 +1,322 @@
+"""GLoRA at one layer: all 432 forms (900 with two ranks), both products, both storages, held against plain numpy."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from supernet.errors import BadInput
+from supernet.model import OpSite, Supernet
+from supernet.settings import SpaceSettings
+from supernet.space import Form, Space
+from supernet.spaces import choices_at
+
+OUT, WIDTH = 9, 11  # neither divides the other, nor equals a rank
+RANKS = [((4,), 432), ((8, 4), 900), ((4, 2), 900)]
+KINDS = [*itertools.product(["elementwise", "matrix"], ["shared", "separate"])]
+Forms = Mapping[str, str]
+
+
+def space_settings(**changes: Any) -> SpaceSettings:
+    return SpaceSettings(**changes)
+
+
+def site_of(settings: SpaceSettings, bias: bool = True, start: bool = False) -> OpSite:
+    """A Linear of random numbers and its choices: as they start, or with every number random."""
+    generator = torch.Generator().manual_seed(0)
+    op = nn.Linear(WIDTH, OUT, bias=bias).requires_grad_(False)
+    with torch.no_grad():
+        for parameter in op.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    site = OpSite(op, {gene: choice for gene, choice, _ in choices_at(op, settings, generator)}).double()
+    if not start:
+        with torch.no_grad():
+            for parameter in site.choices.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return site
+
+
+def alphabets(site: OpSite, settings: SpaceSettings) -> dict[str, list[Form]]:
+    found = choices_at(site.op, settings, torch.Generator())
+    return {gene: list(forms) for gene, _, forms in found}
+
+
+def every(site: OpSite, settings: SpaceSettings) -> Iterator[Forms]:
+    """Gene -> form for each genome of the layer, genes that are `none` left out."""
+    genes = alphabets(site, settings)
+    for chosen in itertools.product(*([form.name for form in forms] for forms in genes.values())):
+        yield {gene: form for gene, form in zip(genes, chosen, strict=True) if form != "none"}
+
+
+def arrays(site: OpSite) -> dict[str, np.ndarray]:
+    return {name: value.detach().numpy() for name, value in site.choices.named_parameters()}
+
+
+def examples() -> Tensor:
+    return torch.randn(2, 3, WIDTH, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@torch.no_grad()
+def apply(site: OpSite, x: Tensor, forms: Forms) -> Tensor:
+    site.forms = forms
+    y: Tensor = site(x)
+    return y
+
+
+def assert_close(found: Any, expected: Any, said: object, scale: float = 1.0) -> None:
+    """To 1e-12, relative to the numbers that were added up."""
+    worst = np.abs(np.asarray(found) - np.asarray(expected)).max()
+    assert worst <= 1e-12 * max(1.0, scale, np.abs(np.asarray(expected)).max()), (said, worst)
+
+
+# The start
+
+
+@pytest.mark.parametrize(("ranks", "count"), RANKS)
+@pytest.mark.parametrize("storage", ["shared", "separate"])
+@pytest.mark.parametrize("product", ["elementwise", "matrix"])
+def test_every_form_starts_as_the_frozen_layer(product: str, storage: str, ranks: tuple[int, ...], count: int) -> None:
+    settings = space_settings(ranks=ranks, product=product, storage=storage)
+    site, x = site_of(settings, start=True), examples()
+    genomes = list(every(site, settings))
+    assert len(genomes) == count
+    for forms in genomes:
+        assert_close(apply(site, x, forms), site.op(x), forms)
+        weight, bias = site.merged(forms)
+        assert torch.equal(weight, site.op.weight), forms
+        assert torch.equal(bias, site.op.bias), forms
+
+
+def test_every_tensor_gets_a_gradient_at_the_start_or_after_a_step() -> None:
+    """A factor that is zero has a gradient where the other is not, and both once one has moved."""
+    settings = space_settings(storage="separate")
+    site, x = site_of(settings, start=True), examples()
+    moved: set[str] = set()
+    for _ in range(2):
+        for form in ("lora4", "vector", "scalar"):
+            site.zero_grad()
+            site.forms = {gene: form for gene, forms in alphabets(site, settings).items() if form in names(forms)}
+            (site(x) ** 2).sum().backward()
+            for name, parameter in site.choices.named_parameters():
+                if parameter.grad is not None and parameter.grad.abs().sum() > 0:
+                    moved.add(name)
+                    parameter.data -= 0.01 * parameter.grad
+    assert moved == {name for name, _ in site.choices.named_parameters()}
+
+
+def names(forms: list[Form]) -> list[str]:
+    return [form.name for form in forms]
+
+
+# Merged equals unmerged equals the formula
+
+
+@pytest.mark.parametrize(("ranks", "count"), RANKS)
+@pytest.mark.parametrize(("product", "storage"), KINDS)
+def test_forward_and_merge_both_compute_the_papers_formula(
+    merged_by_hand: Callable[..., Any], product: str, storage: str, ranks: tuple[int, ...], count: int
+) -> None:
+    settings = space_settings(ranks=ranks, product=product, storage=storage)
+    assert_formula(settings, merged_by_hand)
+
+
+def test_raw_scales_compute_the_formula_without_a_factor(merged_by_hand: Callable[..., Any]) -> None:
+    assert_formula(space_settings(scales="raw"), merged_by_hand)
+
+
+@torch.no_grad()
+def assert_formula(settings: SpaceSettings, merged_by_hand: Callable[..., Any]) -> None:
+    site, x = site_of(settings), examples()
+    w0, b0, supports = site.op.weight.numpy(), site.op.bias.numpy(), arrays(site)
+    for forms in every(site, settings):
+        w, b = merged_by_hand(w0, b0, forms, supports, settings.product, settings.scales)
+        weight, bias = site.merged(forms)
+        assert_close(weight, w, forms)
+        assert_close(bias, b, forms)
+        assert_close(apply(site, x, forms), x.numpy() @ w.T + b, forms, np.abs(w).max() * WIDTH)
+
+
+@pytest.mark.parametrize(("product", "storage"), KINDS)
+def test_a_layer_without_a_bias_merges_into_one_without_a_bias(
+    merged_by_hand: Callable[..., Any], product: str, storage: str
+) -> None:
+    settings = space_settings(ranks=(4, 2), product=product, storage=storage)
+    site, x = site_of(settings, bias=False), examples()
+    genomes = list(every(site, settings))
+    assert len(genomes) == 5 * 5
+    assert alphabets(site, settings).keys() == {"A", "B"}, "C, D and E move a bias"
+    for forms in genomes:
+        w, _ = merged_by_hand(site.op.weight.numpy(), None, forms, arrays(site), product)
+        weight, bias = site.merged(forms)
+        assert bias is None
+        assert_close(weight.detach(), w, forms)
+        assert_close(apply(site, x, forms), x.numpy() @ w.T, forms, np.abs(w).max() * WIDTH)
+
+
+def test_the_prompt_is_seen_through_the_original_weight() -> None:
+    """The LLM fork's mistake: W @ C with a W that A and B have already changed."""
+    settings = space_settings()
+    site = site_of(settings)
+    _, alone = site.merged({"C": "lora4"})
+    _, beside = site.merged({"A": "lora4", "B": "vector", "C": "lora4"})
+    assert alone is not None
+    assert beside is not None
+    assert torch.equal(alone, beside)
+
+
+def test_no_form_of_a_gene_is_another_in_disguise() -> None:
+    """With random supports all 432 compute something else."""
+    settings = space_settings()
+    site, x = site_of(settings), examples()
+    outputs = {apply(site, x, forms).numpy().round(9).tobytes() for forms in every(site, settings)}
+    assert len(outputs) == 432
+
+
+def test_merging_leaves_the_layer_and_its_supports_as_they_were() -> None:
+    settings = space_settings()
+    site = site_of(settings)
+    before = {name: value.clone() for name, value in site.state_dict().items()}
+    weight, bias = site.merged({})
+    assert bias is not None
+    with torch.no_grad():
+        for forms in every(site, settings):
+            for merged in site.merged(forms):
+                assert merged is not None
+                merged.fill_(7.0)
+        weight.zero_()
+        bias.zero_()
+    assert all(torch.equal(value, before[name]) for name, value in site.state_dict().items())
+
+
+# Counts and storage
+
+
+@pytest.mark.parametrize(("ranks", "count"), RANKS)
+@pytest.mark.parametrize("storage", ["shared", "separate"])
+@pytest.mark.parametrize("product", ["elementwise", "matrix"])
+def test_a_form_costs_the_entries_it_uses_and_the_numbers_it_stores(
+    product: str, storage: str, ranks: tuple[int, ...], count: int
+) -> None:
+    settings = space_settings(ranks=ranks, product=product, storage=storage)
+    site = site_of(settings)
+    for gene, forms in alphabets(site, settings).items():
+        rows = WIDTH if gene == "C" or (gene, product) == ("A", "matrix") else OUT
+        columns = 1 if gene == "C" else WIDTH
+        costs = {"vector": rows, "scalar": 1, "none": 0} | {f"lora{r}": r * (rows + columns) for r in ranks}
+        for form in forms:
+            assert form.parameters == costs[form.name], (gene, form)
+            assert len(entries(site, gene, form.name)) == form.parameters, (gene, form)
+            stored = site.stored(gene, form.name)
+            assert sum(value.numel() for value in stored.values()) == form.parameters, (gene, form)
+
+
+def entries(site: OpSite, gene: str, form: str) -> set[tuple[str, int]]:
+    """(parameter, flat index) of each number the form uses."""
+    found = set()
+    parameters = dict(site.choices[gene].named_parameters())
+    for name, index in site.entries(gene, form):
+        marked = torch.zeros(parameters[name].shape, dtype=torch.bool)
+        marked[index] = True
+        found |= {(name, int(i)) for i in marked.flatten().nonzero()}
+    return found
+
+
+@pytest.mark.parametrize("storage", ["shared", "separate"])
+def test_the_entries_of_a_form_are_exactly_those_that_its_output_depends_on(storage: str) -> None:
+    settings = space_settings(ranks=(4, 2), storage=storage)
+    site, x = site_of(settings), examples()
+    for gene, forms in alphabets(site, settings).items():
+        for form in names(forms):
+            site.zero_grad(set_to_none=True)
+            site.forms = {} if form == "none" else {gene: form}
+            (site(x) ** 2 + 0 * sum(p.sum() for p in site.choices[gene].parameters())).sum().backward()
+            used = {
+                (name, int(i))
+                for name, parameter in site.choices[gene].named_parameters()
+                for i in parameter.grad.flatten().nonzero()
+            }
+            assert used == entries(site, gene, form), (gene, form)
+
+
+def test_ranks_nest() -> None:
+    for storage, (large, small) in itertools.product(["shared", "separate"], [((8, 4), 4), ((4, 2), 2)]):
+        site = site_of(space_settings(ranks=large, storage=storage))
+        for gene in "ABC":
+            assert entries(site, gene, f"lora{small}") < entries(site, gene, f"lora{max(large)}")
+
+
+def test_shared_storage_nests_vector_and_scalar_and_separate_storage_keeps_them_apart() -> None:
+    shared, separate = (site_of(space_settings(ranks=(4, 2), storage=kind)) for kind in ("shared", "separate"))
+    for gene, larger in (("A", "lora2"), ("B", "lora2"), ("C", "lora2"), ("D", "vector"), ("E", "vector")):
+        if larger != "vector":
+            assert entries(shared, gene, "vector") < entries(shared, gene, larger)
+            assert not entries(separate, gene, "vector") & entries(separate, gene, "lora4")
+        if gene != "C":
+            assert entries(shared, gene, "scalar") < entries(shared, gene, "vector")
+            for other in ("vector", larger):
+                assert not entries(separate, gene, "scalar") & entries(separate, gene, other)
+
+
+def vit_b(rank: int) -> Space:
+    """The space of a ViT-B/16, whose 86 million weights are never allocated."""
+    with torch.device("meta"):
+        model = timm.create_model("vit_base_patch16_224", num_classes=10)
+        return Supernet(model, SpaceSettings(ranks=(rank,)), torch.Generator()).space
+
+
+@pytest.mark.parametrize(("rank", "maximal", "mean"), [(2, 0.885, 0.309), (4, 1.604, 0.499), (8, 3.042, 0.880)])
+def test_the_counts_of_a_vit_b_are_the_references(rank: int, maximal: float, mean: float) -> None:
+    """In millions, to the digits that glora-reference.md gives."""
+    space = vit_b(rank)
+    assert len(space.genes) == 48 * 5
+    assert space.size == 432**48
+    assert space.parameters(space.largest) / 1e6 == pytest.approx(maximal, abs=5e-4)
+    uniform = sum(sum(form.parameters for form in gene.forms) / len(gene.forms) for gene in space.genes)
+    assert uniform / 1e6 == pytest.approx(mean, abs=5e-4)
+    assert space.parameters(space.smallest) == 0
+
+
+def test_the_largest_subnet_of_a_vit_b_at_rank_4_has_1603776_parameters() -> None:
+    assert vit_b(4).parameters(vit_b(4).largest) == 1_603_776
+
+
+# What a person restricts
+
+
+def test_forms_restrict_an_alphabet_and_nothing_else() -> None:
+    whole = alphabets(site_of(space_settings()), space_settings())
+    settings = space_settings(forms={"A": ["none"], "B": ["none", "lora4"]})
+    some = alphabets(site_of(settings), settings)
+    assert names(some["A"]) == ["none"]
+    assert names(some["B"]) == ["lora4", "none"], "in the gene's own order"
+    assert {gene: some[gene] for gene in "CDE"} == {gene: whole[gene] for gene in "CDE"}
+    assert {form.name: form for form in some["B"]}.items() <= {form.name: form for form in whole["B"]}.items()
+
+
+@pytest.mark.parametrize(
+    ("forms", "said"),
+    [
+        ({"B": ["lora8"]}, r"space\.forms\.B names 'lora8'; B has the forms lora4, vector, scalar, none"),
+        ({"C": ["scalar"]}, r"space\.forms\.C names 'scalar'; C has the forms lora4, vector, none"),
+        ({"D": []}, r"space\.forms\.D is empty; name at least one of vector, scalar, none"),
+    ],
+)
+def test_a_form_that_a_gene_lacks_is_refused_with_those_it_has(forms: dict[str, list[str]], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        site_of(space_settings(forms=forms))
+
+
+def test_ranks_are_different_and_positive_and_letters_stay_unique() -> None:
+    for ranks in ((), (4, 4), (0,), (-1,)):
+        with pytest.raises(ValidationError):
+            SpaceSettings(ranks=ranks)
+    site = site_of(SpaceSettings(ranks=(1, 9, 10, 11)))
+    for forms in alphabets(site, SpaceSettings(ranks=(1, 9, 10, 11))).values():
+        assert len({form.letter for form in forms}) == len(forms)
+        assert all(len(form.letter) == 1 and form.letter.isprintable() for form in forms)

@@ -1,0 +1,118 @@
+"""Methods of the field as genomes, each held against its own paper's formula, computed with a hook on every Linear."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from supernet.errors import BadInput
+from supernet.merging import merge_into
+from supernet.methods import FIXED, fixed_genome
+from supernet.model import Supernet
+from supernet.settings import SpaceSettings
+from supernet.sites import linears
+
+PairOf = Callable[..., tuple[VisionTransformer, Supernet]]
+SPACE = SpaceSettings(ranks=(4, 2))
+
+
+def computed_by_hand(
+    plain: VisionTransformer,
+    supernet: Supernet,
+    images: Tensor,
+    layer: Callable[[nn.Linear, Tensor, Tensor, Any], Tensor],
+) -> Tensor:
+    """The plain model with `layer(op, x, y, supports)` in place of the output y of every Linear in its blocks."""
+    model = copy.deepcopy(plain)
+    model.head.load_state_dict(supernet.head.state_dict())
+    trained = supernet.trained()
+    for path, op in linears(model):
+        supports = {k.removeprefix(f"{path}."): v for k, v in trained.items() if k.startswith(f"{path}.")}
+        op.register_forward_hook(lambda op, x, y, supports=supports: layer(op, x[0], y, supports))
+    with torch.no_grad():
+        logits: Tensor = model(images)
+    return logits
+
+
+def assert_computes(supernet: Supernet, method: str, images: Tensor, expected: Tensor) -> None:
+    with torch.no_grad(), supernet.active(fixed_genome(supernet.space, method)):
+        logits = supernet(images)
+    assert (logits - expected).abs().max() <= 1e-11 * max(1.0, float(expected.abs().max()))
+
+
+def test_the_linear_probe_is_the_base_model(pair_of: PairOf, images: Tensor) -> None:
+    plain, supernet = pair_of(SPACE)
+    assert_computes(supernet, "linear_probe", images, computed_by_hand(plain, supernet, images, lambda op, x, y, s: y))
+    assert supernet.space.parameters(fixed_genome(supernet.space, "linear_probe")) == 0
+
+
+def test_lora_adds_a_low_rank_product_of_the_largest_rank(pair_of: PairOf, images: Tensor) -> None:
+    plain, supernet = pair_of(SPACE)
+
+    def layer(op: nn.Linear, x: Tensor, y: Tensor, s: dict[str, Tensor]) -> Tensor:
+        return y + (x @ s["B.up"].T) @ s["B.down"].T
+
+    assert_computes(supernet, "lora", images, computed_by_hand(plain, supernet, images, layer))
+    widths = sum(op.in_features + op.out_features for _, op in linears(plain))
+    assert supernet.space.parameters(fixed_genome(supernet.space, "lora")) == 4 * widths
+
+
+def test_ssf_scales_and_shifts_after_every_linear(pair_of: PairOf, images: Tensor) -> None:
+    """y <- gamma * y + beta, gamma from A where it meets the weight and from D where it meets the bias."""
+    plain, supernet = pair_of(SPACE)
+    with torch.no_grad():
+        for path in supernet.sites:  # one gamma
+            supernet.trained()[f"{path}.D.down"].copy_(supernet.trained()[f"{path}.A.down"][:, 0])
+
+    def layer(op: nn.Linear, x: Tensor, y: Tensor, s: dict[str, Tensor]) -> Tensor:
+        return y * (1 + s["A.down"][:, 0]) + s["E.down"]
+
+    assert_computes(supernet, "ssf", images, computed_by_hand(plain, supernet, images, layer))
+
+
+def test_bias_of_linears_moves_biases_and_only_biases(pair_of: PairOf, images: Tensor) -> None:
+    plain, supernet = pair_of(SPACE)
+
+    def layer(op: nn.Linear, x: Tensor, y: Tensor, s: dict[str, Tensor]) -> Tensor:
+        return y + s["E.down"]
+
+    assert_computes(supernet, "bias_of_linears", images, computed_by_hand(plain, supernet, images, layer))
+    merged = copy.deepcopy(plain)
+    merge_into(merged, supernet, fixed_genome(supernet.space, "bias_of_linears"))
+    before = plain.state_dict()
+    changed = {name for name, value in merged.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {f"{path}.bias" for path in supernet.sites} | {"head.weight", "head.bias"}
+
+
+def test_largest_costs_as_much_as_any_genome(pair_of: PairOf) -> None:
+    space = pair_of(SPACE)[1].space
+    largest = fixed_genome(space, "largest")
+    assert set(largest[::5]) == {"4"}
+    draws = (space.draw(np.random.default_rng(seed)) for seed in range(50))
+    assert max(space.parameters(genome) for genome in draws) < space.parameters(largest)
+
+
+def test_methods_work_where_layers_have_no_bias(pair_of: PairOf) -> None:
+    space = pair_of(SPACE, qkv_bias=False)[1].space
+    for method in FIXED:
+        forms = space.decode(fixed_genome(space, method))
+        for name, form in forms.items():
+            wanted = FIXED[method].get(name[-1], "none")
+            assert form == ("lora4" if wanted == "lora" else wanted)
+
+
+def test_a_method_that_the_space_cannot_say_is_refused_with_the_form_it_lacks(pair_of: PairOf) -> None:
+    space = pair_of(SpaceSettings(forms={"E": ("scalar", "none"), "B": ("vector", "none")}))[1].space
+    with pytest.raises(BadInput, match=r"ssf needs the form 'vector' of blocks\.0\.attn\.qkv\.E"):
+        fixed_genome(space, "ssf")
+    with pytest.raises(BadInput, match=r"lora needs the form 'lora' of blocks\.0\.attn\.qkv\.B"):
+        fixed_genome(space, "lora")
+    with pytest.raises(BadInput, match=r"No fixed method is named 'vpt'; there are linear_probe, .*, largest\."):
+        fixed_genome(space, "vpt")
+    with pytest.raises(BadInput, match=r"linear_probe needs the form 'none'"):
+        fixed_genome(pair_of(SpaceSettings(forms={"A": ("vector",)}))[1].space, "linear_probe")

@@ -1,0 +1,243 @@
+"""What only Ray's pool must bear: workers that die or hang, consumers that dawdle, machines that are too small.
+
+A racing rule is a value that runs inside the worker after each chunk, so here it is also how a worker comes to harm.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from supernet.errors import BadInput
+from supernet.evaluation import Hopeless, Measurement, Partial, ScoringTask
+from supernet.settings import SpaceSettings, TrainingSettings
+from supernet.trained import Trained
+from supernet.training import TrainingTask
+from workers import versions
+from workers.cluster import require_resources
+from workers.evaluator import Evaluation, Evaluator, Failure, Outcome
+from workers.local import LocalPool
+from workers.pool import RayPool
+from workers.pools import open_pool
+from workers.settings import WorkerSettings
+from workers.threads import threads_per_worker, training_threads
+
+WORKERS = 3
+TIMEOUT = 4.0  # seconds; a candidate of these tests takes some hundredths
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+@pytest.fixture(scope="module")
+def pool(ray_session: None) -> Iterator[RayPool]:
+    pool = RayPool(WorkerSettings(count=WORKERS, threads=1, timeout=TIMEOUT, attempts=2))
+    yield pool
+    pool.close()
+
+
+def collect(outcomes: Iterable[tuple[int, Outcome]], count: int) -> list[Outcome]:
+    found = list(outcomes)
+    assert sorted(index for index, _ in found) == list(range(count)), "each index once"
+    return [outcome for _, outcome in sorted(found, key=lambda pair: pair[0])]
+
+
+def assert_found(outcomes: Iterable[Outcome], expected: Iterable[Measurement]) -> None:
+    for outcome, measured in zip(outcomes, expected, strict=True):
+        assert isinstance(outcome, Evaluation), outcome
+        assert (outcome.accuracy, outcome.loss, outcome.correct) == (measured.accuracy, measured.loss, measured.correct)
+
+
+def until_all_are_at_work(evaluator: Evaluator, genomes: list[str]) -> None:
+    """Ask until every worker has answered."""
+    seen: set[str] = set()
+    while len(seen) < WORKERS:
+        seen |= {outcome.worker for _, outcome in evaluator.evaluate(genomes)}
+
+
+Act = Callable[[], None]
+
+
+def death() -> Act:
+    """Functions made here, not globals of this module: a worker cannot import it, so they must travel whole."""
+    return lambda: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang() -> Act:
+    return lambda: time.sleep(3600)
+
+
+def once(marker: Path, act: Act) -> Hopeless:
+    """A rule that drops nobody, and acts in the first worker that asks it."""
+
+    def rule(partial: Partial) -> bool:
+        if not marker.exists():
+            marker.touch()
+            act()
+        return False
+
+    return rule
+
+
+def always(act: Act) -> Hopeless:
+    def rule(partial: Partial) -> bool:
+        act()
+        return False
+
+    return rule
+
+
+# Workers that die
+
+
+def test_a_worker_killed_under_a_candidate_is_replaced_and_every_outcome_arrives(
+    pool: RayPool, scoring: ScoringTask, genomes: list[str], expected: list[Measurement], tmp_path: Path
+) -> None:
+    with pool.evaluator(scoring) as evaluator:
+        outcomes = collect(evaluator.evaluate(genomes, once(tmp_path / "died", death())), 6)
+    assert (tmp_path / "died").exists()
+    assert_found(outcomes, expected)
+
+
+def test_a_worker_killed_between_two_calls_is_replaced_too(
+    pool: RayPool, scoring: ScoringTask, genomes: list[str], expected: list[Measurement], tmp_path: Path
+) -> None:
+    with pool.evaluator(scoring) as evaluator:
+        write_pid = once(tmp_path / "asked", lambda: (tmp_path / "pid").write_text(str(os.getpid())) and None)
+        collect(evaluator.evaluate(genomes[:1], write_pid), 1)
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+        assert_found(collect(evaluator.evaluate(genomes), 6), expected)
+
+
+def test_a_candidate_that_kills_each_of_its_workers_is_a_failure(
+    pool: RayPool, scoring: ScoringTask, genomes: list[str], expected: list[Measurement]
+) -> None:
+    with pool.evaluator(scoring) as evaluator:
+        (outcome,) = collect(evaluator.evaluate(genomes[:1], always(death())), 1)
+        assert isinstance(outcome, Failure)
+        assert (outcome.kind, outcome.message) == ("worker died", "2 workers died of it.")
+        assert_found(collect(evaluator.evaluate(genomes[:2]), 2), expected[:2])
+
+
+def test_a_supernet_under_which_workers_die_while_loading_is_given_up(scoring: ScoringTask, genomes: list[str]) -> None:
+    class Deadly(Trained):
+        def load_into(self, supernet: Any, *, head_only: bool = False) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    pool = RayPool(WorkerSettings(count=1, threads=1))
+    deadly = replace(scoring, trained=Deadly(scoring.trained.tensors, 0.0))
+    with (
+        pytest.raises(BadInput, match=r"^3 workers in a row died while loading .* Lower workers\.count\.$"),
+        pool.evaluator(deadly) as evaluator,
+    ):
+        list(evaluator.evaluate(genomes))
+    pool.close()
+
+
+# Workers that hang, and consumers that dawdle
+
+
+def test_a_candidate_that_hangs_is_a_failure_and_the_others_are_scored(
+    pool: RayPool, scoring: ScoringTask, genomes: list[str], expected: list[Measurement], tmp_path: Path
+) -> None:
+    with pool.evaluator(scoring) as evaluator:
+        outcomes = collect(evaluator.evaluate(genomes, once(tmp_path / "hung", hang())), 6)
+        assert_found(collect(evaluator.evaluate(genomes), 6), expected)
+    (late,) = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, Failure)]
+    failure = outcomes.pop(late)
+    assert isinstance(failure, Failure)
+    assert failure.kind == "timeout"
+    assert failure.message == "No result within workers.timeout = 4 s."
+    assert failure.seconds >= TIMEOUT
+    assert_found(outcomes, expected[:late] + expected[late + 1 :])
+
+
+@pytest.mark.timeout(120)
+def test_a_slow_consumer_is_not_charged_to_the_candidates(
+    pool: RayPool, scoring: ScoringTask, genomes: list[str], expected: list[Measurement]
+) -> None:
+    """Results that lie ready when it comes back are results, however long it was away."""
+    outcomes = []
+    with pool.evaluator(scoring) as evaluator:
+        until_all_are_at_work(evaluator, genomes)
+        for found in evaluator.evaluate(genomes):
+            if not outcomes:
+                time.sleep(TIMEOUT + 0.5)
+            outcomes.append(found)
+    assert_found(collect(outcomes, 6), expected)
+
+
+@pytest.mark.timeout(120)
+def test_leaving_while_candidates_hang_does_not_trouble_the_next_call(
+    pool: RayPool, scoring: ScoringTask, genomes: list[str], expected: list[Measurement], tmp_path: Path
+) -> None:
+    with pool.evaluator(scoring) as evaluator:
+        until_all_are_at_work(evaluator, genomes)
+        for _ in evaluator.evaluate(genomes, once(tmp_path / "hung", hang())):
+            break
+        assert_found(collect(evaluator.evaluate(genomes), 6), expected)
+        until_all_are_at_work(evaluator, genomes)
+
+
+# Machines that are too small
+
+
+def test_a_worker_that_fits_on_no_node_is_refused_with_what_there_is() -> None:
+    has = r"but the nodes have 4 CPUs and 2 GPUs\. Lower workers\.threads or workers\.gpus_per_worker"
+    with pytest.raises(BadInput, match=rf"^A worker needs 5 CPUs and 0 GPUs on one node, {has}"):
+        RayPool(WorkerSettings(threads=5))
+    with pytest.raises(BadInput, match=rf"^A worker needs 1 CPUs and 2\.5 GPUs on one node, {has}"):
+        RayPool(WorkerSettings(threads=1, gpus_per_worker=2.5))
+    require_resources(4, 2)
+
+
+def test_a_training_that_fits_on_no_node_is_refused_rather_than_waited_for(scoring: ScoringTask) -> None:
+    """It has the threads of all workers."""
+    pool = RayPool(WorkerSettings(count=5, threads=1))
+    task = TrainingTask(scoring.backbone, SpaceSettings(), TrainingSettings(), scoring.split, 0, scoring.numerics)
+    with pytest.raises(BadInput, match=r"^A worker needs 5 CPUs"):
+        next(iter(pool.train(task)))
+
+
+def test_workers_that_find_no_room_do_not_hold_up_the_others(
+    scoring: ScoringTask, genomes: list[str], expected: list[Measurement]
+) -> None:
+    """Two workers of two GPUs each, where there are two."""
+    pool = RayPool(WorkerSettings(count=2, threads=1, gpus_per_worker=2))
+    with pool.evaluator(scoring) as evaluator:
+        outcomes = collect(evaluator.evaluate(genomes), 6)
+    assert_found(outcomes, expected)
+    assert len({outcome.worker for outcome in outcomes}) == 1
+    pool.close()
+
+
+# The door
+
+
+def test_the_settings_name_the_pool_and_a_connection_that_was_there_stays() -> None:
+    with open_pool(WorkerSettings(backend="local")) as local:
+        assert isinstance(local, LocalPool)
+    with open_pool(WorkerSettings(threads=1)) as pool:
+        assert isinstance(pool, RayPool)
+    assert ray.is_initialized()
+
+
+def test_a_worker_of_other_versions_is_refused_with_both() -> None:
+    versions.require_same(versions.here())
+    with pytest.raises(BadInput, match=r"^The driver has glora-search 0\.0, torch 1\.0, a worker has glora-search \d"):
+        versions.require_same("glora-search 0.0, torch 1.0")
+
+
+def test_workers_share_the_cores_and_training_has_them_all() -> None:
+    cores = len(os.sched_getaffinity(0))
+    for count in (1, 2, 3, 2 * cores):
+        settings = WorkerSettings(count=count)
+        assert 1 <= threads_per_worker(settings) <= cores
+        assert training_threads(settings) == count * threads_per_worker(settings)
+        assert training_threads(settings) <= max(cores, count)
+    assert threads_per_worker(WorkerSettings(count=7, threads=3)) == 3
+    assert training_threads(WorkerSettings(backend="local", count=7)) == cores
