@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from db.errors import NotFound, nearest
 from db.models import CampaignRow, CandidateRow
 
+LARGEST = 2**31 - 1  # what an integer column of every database holds
+
 
 def campaign(session: Session, name: str, to_write: bool = False) -> CampaignRow:
     query = select(CampaignRow).where(CampaignRow.name == name)
@@ -22,7 +24,7 @@ def campaign(session: Session, name: str, to_write: bool = False) -> CampaignRow
 
 
 def candidate(session: Session, campaign: CampaignRow, number: int) -> CandidateRow:
-    row = session.get(CandidateRow, (campaign.id, number))
+    row = session.get(CandidateRow, (campaign.id, number)) if abs(number) <= LARGEST else None
     if row is not None:
         return row
     proposed = count(session, campaign.id)

@@ -9,56 +9,68 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from db.errors import LeaseLost
 from db.records import Campaign, State
 from db.store import Store, open_store
 from glora_search.conclusion import conclude
+from glora_search.control import Cancelled, Control, Paused
 from glora_search.display import Display
+from glora_search.driving import driving
 from glora_search.enrolment import enrol, looked_up
 from glora_search.inputs import Inputs, prepare
+from glora_search.interrupts import interrupts
 from glora_search.picture import draw
 from glora_search.places import Places
 from glora_search.plan import cost, expectation
 from glora_search.searching import search
 from glora_search.settings import CampaignSettings
 from glora_search.shared_weights import recipe_of, train_or_find, watched
+from supernet.export import require_free
 from supernet.numerics import Numerics, from_dict
 from workers.pools import open_pool
 from workers.trainer import Pool
 
 
-class Paused(Exception):
-    """The campaign was interrupted; what it recorded is kept, and it can be resumed."""
-
-
 def run(settings: CampaignSettings, db: str, places: Places, display: Display) -> dict[str, Any]:
     """Carry a campaign to its end, from wherever it stands, and return its report.
 
-    Raises BadInput, Infeasible or NameTaken before anything is written (a new database too is made after all that),
-    and Paused when interrupted.
+    Raises BadInput, Infeasible or NameTaken before anything is written (a new database too is made after all that);
+    Held if another driver runs it; Paused when interrupted or asked to pause; Cancelled when asked to.
     """
     known = looked_up(settings, db)
     if known is not None and known.state == State.FINISHED and known.report is not None:
         return dict(known.report)
     places.require_writable()
+    require_free(places.export(settings.name, settings.export.to))
     inputs = prepare(settings)
     with open_pool(settings.workers) as pool, open_store(db) as store:
         campaign = enrol(settings, store)
-        with _in_state(store, settings.name):
-            return _stations(inputs, campaign, pool, store, places, display)
+        with driving(store, settings.name) as fenced, _in_state(fenced, settings.name):
+            fenced.clear_request(settings.name)  # what was asked of an earlier run
+            control = Control(fenced, settings.name)
+            with interrupts(control, display):
+                return _stations(inputs, campaign, pool, fenced, places, display, control)
 
 
 def _stations(
-    inputs: Inputs, campaign: Campaign, pool: Pool, store: Store, places: Places, display: Display
+    inputs: Inputs,
+    campaign: Campaign,
+    pool: Pool,
+    store: Store,
+    places: Places,
+    display: Display,
+    control: Control,
 ) -> dict[str, Any]:
     name = campaign.name
     numerics = _numerics(campaign, pool, display)
     if store.supernet(recipe_of(inputs)) is None:
         display.note(expectation(inputs, cost(inputs, numerics, pool)))
     store.set_state(name, State.TRAINING)
-    trained = train_or_find(inputs, numerics, pool, store, places, display)
-    probe = watched(pool, inputs.probe(numerics), display, "train linear probe")
+    trained = train_or_find(inputs, numerics, pool, store, places, display, control)
+    probe = watched(pool, inputs.probe(numerics), display, "train linear probe", control)
     store.set_state(name, State.SEARCHING)
-    seconds = {"training": trained.seconds, "search": search(inputs, trained, numerics, pool, store, display)}
+    searching = search(inputs, trained, numerics, pool, store, display, control)
+    seconds = {"training": trained.seconds, "search": searching}
     store.set_state(name, State.REPORTING)
     found = conclude(inputs, trained, probe, numerics, pool, store, places, display, seconds)
     completed = store.candidates(name, where="status = 'completed'")
@@ -83,9 +95,14 @@ def _in_state(store: Store, name: str) -> Iterator[None]:
     """Whatever ends the campaign early is written to its row."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Paused):
         store.set_state(name, State.PAUSED)
         raise Paused(name) from None
+    except Cancelled:
+        store.set_state(name, State.CANCELLED)
+        raise
+    except LeaseLost:
+        raise  # another driver has the campaign, and with it the right to say how it stands
     except Exception as error:
         store.set_state(name, State.FAILED, error=str(error) or type(error).__name__)
         raise

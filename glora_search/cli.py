@@ -97,6 +97,51 @@ def resume(name: Name, db: Db = DB, runs: Runs = RUNS, format: Summary = Report.
 
 
 @app.command()
+def pause(name: Name, db: Db = DB) -> None:
+    """Ask a running campaign to start no new candidate, and to end once what is in flight is recorded."""
+    with civil():
+        from glora_search.commands import lifecycle
+
+        lifecycle.ask(name, "pause", db)
+
+
+@app.command()
+def stop(name: Name, db: Db = DB) -> None:
+    """Ask a running campaign to finish its generation, and to choose, report and export."""
+    with civil():
+        from glora_search.commands import lifecycle
+
+        lifecycle.ask(name, "stop", db)
+
+
+@app.command()
+def cancel(name: Name, db: Db = DB) -> None:
+    """Ask a running campaign to end at once."""
+    with civil():
+        from glora_search.commands import lifecycle
+
+        lifecycle.ask(name, "cancel", db)
+
+
+@app.command()
+def delete(name: Name, db: Db = DB) -> None:
+    """Remove a campaign and its candidates from the database. Evaluations, supernets and exports stay."""
+    with civil():
+        from glora_search.commands import lifecycle
+
+        lifecycle.delete(name, db)
+
+
+@app.command()
+def retry(name: Name, db: Db = DB) -> None:
+    """Queue the failed candidates of a campaign again, and only those."""
+    with civil():
+        from glora_search.commands import lifecycle
+
+        lifecycle.retry(name, db)
+
+
+@app.command()
 def plan(config: Config, name: Rename = None, override: Override = None) -> None:
     """Print the size of the space, the feasible range and the expected time, as JSON. Changes nothing."""
     with civil():
@@ -252,6 +297,18 @@ def check(db: Db = DB) -> None:
         from glora_search.commands import upkeep
 
         upkeep.check_database(db)
+
+
+@db_app.command()
+def backup(
+    to: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
+    db: Db = DB,
+) -> None:
+    """Copy a SQLite database while it is in use."""
+    with civil():
+        from glora_search.commands import upkeep
+
+        upkeep.backup_database(db, to)
 
 
 def main() -> None:

@@ -40,6 +40,8 @@ def prepare(settings: CampaignSettings) -> Inputs:
     """Read data and backbone and lay out the space. Raises BadInput, Missing or Infeasible; writes nothing."""
     require_sensible(settings)
     data = load_data(settings.data, settings.backbone.image_size)
+    if len(data.classes) < 2:
+        raise BadInput(f"The data has one class ({data.classes[0]}): there is nothing to tell apart.")
     backbone = load_backbone(settings.backbone, len(data.classes), settings.data.mean, settings.data.std)
     space = adapt(backbone, settings.space, settings.seed).space
     space.require_feasible(settings.search.max_parameters)

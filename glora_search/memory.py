@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from math import isfinite
 
 from db.records import EvaluationKey, Proposal, Status
 from db.records import Outcome as Recorded
 from db.store import Store
+from glora_search.control import Control, Paused
 from glora_search.evolution import Evaluate
 from glora_search.selection import Scored
-from supernet.evaluation import QUANTUM
 from workers.evaluator import Evaluation, Evaluator, Failure, Outcome, Raced
 
 Heard = Callable[[Proposal, Recorded], None]  # called for each outcome as it is recorded
 
 
-def remembering(evaluator: Evaluator, store: Store, name: str, key: EvaluationKey, heard: Heard) -> Evaluate:
-    """An `evaluate` for `evolve` that writes every outcome to the store as it arrives and asks for nothing twice."""
+def remembering(
+    evaluator: Evaluator, store: Store, name: str, key: EvaluationKey, heard: Heard, control: Control
+) -> Evaluate:
+    """An `evaluate` for `evolve` that writes every outcome to the store as it arrives and asks for nothing twice.
+
+    Raises Paused once what is in flight is recorded, and Cancelled at once, if that was asked.
+    """
 
     def evaluate(generation: int, proposals: Sequence[Proposal]) -> list[Scored | None]:
+        control.require_open()
         store.propose(name, generation, proposals)
         known = store.known(name, key, [proposal.genome for proposal in proposals])
         outcomes: dict[int, Recorded] = {}
@@ -33,8 +40,12 @@ def remembering(evaluator: Evaluator, store: Store, name: str, key: EvaluationKe
             if proposal.genome in known:
                 remember(proposal, known[proposal.genome])
         todo = [proposal for proposal in proposals if proposal.genome not in known]
-        for index, outcome in evaluator.evaluate([proposal.genome for proposal in todo]) if todo else ():
+        genomes = takewhile(lambda _: not control.closing(), (proposal.genome for proposal in todo))
+        for index, outcome in evaluator.evaluate(genomes):
             remember(todo[index], recorded(outcome))
+            control.require_not_cancelled()
+        if len(outcomes) < len(proposals):
+            raise Paused(name)
         return [scored(proposal, outcomes[proposal.id]) for proposal in proposals]
 
     return evaluate
@@ -49,8 +60,8 @@ def recorded(outcome: Outcome) -> Recorded:
             return Recorded(Status.COMPLETED, accuracy, loss, seconds, worker, correct)
         case Failure(kind, message, seconds, worker):
             return Recorded(Status.FAILED, seconds=seconds, worker=worker, error=f"{kind}: {message}")
-        case Raced(seen, _, loss, seconds, worker):
-            return Recorded(Status.RACED, seconds=seconds, worker=worker, bound=loss * QUANTUM / seen)
+        case Raced(seen, total, correct, _, seconds, worker):  # at best all that was not seen would be right
+            return Recorded(Status.RACED, seconds=seconds, worker=worker, bound=(correct + total - seen) / total)
 
 
 def scored(proposal: Proposal, outcome: Recorded) -> Scored | None:

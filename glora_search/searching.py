@@ -6,6 +6,7 @@ import time
 
 from db.records import EvaluationKey, Gene, Outcome, Proposal, Status
 from db.store import Store
+from glora_search.control import Control
 from glora_search.display import Display
 from glora_search.evolution import evolve
 from glora_search.inputs import Inputs
@@ -19,8 +20,19 @@ from supernet.trained import Trained
 from workers.trainer import Pool
 
 
-def search(inputs: Inputs, trained: Trained, numerics: Numerics, pool: Pool, store: Store, display: Display) -> float:
-    """Seconds that the evolution took. Raises BadInput if a whole first generation fails."""
+def search(
+    inputs: Inputs,
+    trained: Trained,
+    numerics: Numerics,
+    pool: Pool,
+    store: Store,
+    display: Display,
+    control: Control,
+) -> float:
+    """Seconds that the evolution took, to its end or to the generation in which it was asked to stop.
+
+    Raises BadInput if a whole first generation fails; Paused or Cancelled if that was asked.
+    """
     settings, split = inputs.settings, inputs.data.val
     key = EvaluationKey(trained.fingerprint, split.key(), numerics.key())
     genes = [Gene(name=name, alphabet=alphabet) for name, alphabet in alphabets(inputs.space)]
@@ -34,13 +46,16 @@ def search(inputs: Inputs, trained: Trained, numerics: Numerics, pool: Pool, sto
             tally.hear(outcome)
             advance(tally.done, tally.text())
 
-        evaluate = remembering(evaluator, store, settings.name, key, heard)
+        evaluate = remembering(evaluator, store, settings.name, key, heard, control)
         for generation in evolve(inputs.space, settings.search, settings.seed, evaluate):
             tally.generation = generation.number + 1
             if not generation.survivors:
                 raise BadInput(
                     f"Every candidate of generation {generation.number} failed; the first: {last_line(tally.error)}"
                 )
+            if control.stopping():
+                display.note(f"Stopping after generation {generation.number}, as was asked.")
+                break
     return time.perf_counter() - begin
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from db.records import Supernet
 from db.store import Store
+from glora_search.control import Control
 from glora_search.display import Display
 from glora_search.inputs import Inputs
 from glora_search.places import Places
@@ -27,9 +29,18 @@ CHECKPOINT_EVERY = 30.0  # seconds
 
 
 def train_or_find(
-    inputs: Inputs, numerics: Numerics, pool: Pool, store: Store, places: Places, display: Display
+    inputs: Inputs,
+    numerics: Numerics,
+    pool: Pool,
+    store: Store,
+    places: Places,
+    display: Display,
+    control: Control,
 ) -> Trained:
-    """What was trained, saved and recorded. Raises Corrupt if the file found is not what was written."""
+    """What was trained, saved and recorded.
+
+    Raises Corrupt if the file found is not what was written; Paused or Cancelled if that was asked.
+    """
     name = recipe_of(inputs)
     path = places.supernet(name)
     known = store.supernet(name)
@@ -38,7 +49,7 @@ def train_or_find(
         if trained.fingerprint == known.fingerprint:
             display.note(f"Supernet {trained.fingerprint[:12]} was trained from the same recipe: not trained again.")
             return trained
-    trained = _train(inputs, numerics, pool, places.checkpoint(name), name, display)
+    trained = _train(inputs, numerics, pool, places.checkpoint(name), name, display, control)
     about = {"recipe": name, "campaign": inputs.settings.name, "space": inputs.settings.space.model_dump(mode="json")}
     save_trained(trained, path, about)
     entries = sum(array.size for key, array in trained.tensors.items() if not key.startswith("head."))
@@ -48,7 +59,9 @@ def train_or_find(
     return trained
 
 
-def _train(inputs: Inputs, numerics: Numerics, pool: Pool, path: Path, name: str, display: Display) -> Trained:
+def _train(
+    inputs: Inputs, numerics: Numerics, pool: Pool, path: Path, name: str, display: Display, control: Control
+) -> Trained:
     """Train from the last checkpoint, or from the start; checkpoints stream in and are kept while it runs."""
     try:
         start = load_checkpoint(path, name)
@@ -59,7 +72,8 @@ def _train(inputs: Inputs, numerics: Numerics, pool: Pool, path: Path, name: str
         display.note(f"Training goes on after step {start.step}.")
     task = replace(inputs.training(numerics), start=start, checkpoint_every=CHECKPOINT_EVERY)
     an_epoch = steps_an_epoch(len(task.split), task.training.batch_size)
-    return watched(pool, task, display, "train supernet", an_epoch, lambda found: save_checkpoint(found, path, name))
+    keep = partial(save_checkpoint, path=path, recipe=name)
+    return watched(pool, task, display, "train supernet", control, an_epoch, keep)
 
 
 def recipe_of(inputs: Inputs) -> str:
@@ -73,10 +87,14 @@ def watched(
     task: Task[Result | Checkpoint],
     display: Display,
     title: str,
+    control: Control | None = None,
     steps_an_epoch: int = 0,
     keep: Callable[[Checkpoint], None] | None = None,
 ) -> Result:
-    """Run a task on the pool behind a progress bar; what it yields to be kept goes to `keep`."""
+    """Run a task on the pool behind a progress bar; what it yields to be kept goes to `keep`.
+
+    Raises Paused or Cancelled between two steps if that was asked.
+    """
     stream = pool.train(task)
     first = next(stream)
     with display.bar(title, first.steps) if isinstance(first, Progress) else nullcontext(_unseen) as advance:
@@ -84,6 +102,8 @@ def watched(
             if isinstance(item, Progress):
                 epoch = f"epoch {1 + (item.step - 1) // steps_an_epoch}, " if steps_an_epoch else ""
                 advance(item.step, f"{epoch}loss {item.loss:.3f}")
+                if control is not None:
+                    control.require_open()
             elif isinstance(item, Checkpoint):
                 if keep is not None:
                     keep(item)

@@ -53,23 +53,33 @@ class Subnet:
 
 def export(subnet: Subnet, to: Path) -> Path:
     """Write the folder whole or not at all; an earlier export there is replaced. Raises BadInput on other content."""
-    if to.exists() and not (to / MANIFEST).is_file() and (not to.is_dir() or any(to.iterdir())):
-        raise BadInput(f"{to} exists and is no export of ours. Pass another --to, or move it away.")
+    require_free(to)
     folder = to.resolve()  # `.` has no name, and a link is not a folder to be replaced
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         _write(subnet, partial)
+        aside = folder.with_name(f".{folder.name}.{os.getpid()}.replaced")
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.replace(aside)
         partial.replace(folder)
+        shutil.rmtree(aside, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(f"The export cannot be written to {to}: {reason}. Pass another --to.") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return to
+
+
+def require_free(to: Path) -> None:
+    """Raises BadInput if an export cannot go there: something else is there, or a part of the path is a file."""
+    if to.exists() and not (to / MANIFEST).is_file() and (not to.is_dir() or any(to.iterdir())):
+        raise BadInput(f"{to} exists and is no export of ours. Choose another folder, or move it away.")
+    nearest = next(folder for folder in (to.absolute(), *to.absolute().parents) if folder.exists())
+    if not nearest.is_dir():
+        raise BadInput(f"The export cannot be written to {to}: {nearest} is a file. Choose another folder.")
 
 
 def _write(subnet: Subnet, folder: Path) -> None:

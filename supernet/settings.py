@@ -13,7 +13,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 class Settings(BaseModel):
     """The base of every settings class: values are frozen, unknown keys are refused, types are not coerced."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class BackboneSettings(Settings):
@@ -50,7 +50,14 @@ class DataSettings(Settings):
     @field_validator("mean", "std", mode="before")
     @classmethod
     def _yaml_lists_are_triples(cls, value: object) -> object:
-        return tuple(float(x) for x in value) if isinstance(value, list) else value
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("std")
+    @classmethod
+    def _deviations_are_positive(cls, value: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
+        if value is not None and min(value) <= 0:
+            raise ValueError("standard deviations must be above 0")
+        return value
 
 
 class SpaceSettings(Settings):

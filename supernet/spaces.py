@@ -45,6 +45,11 @@ def choices_at(
     op: nn.Linear, settings: SpaceSettings, generator: torch.Generator
 ) -> Iterator[tuple[str, Reweight, tuple[Form, ...]]]:
     """(gene, choice, its allowed forms) for each row of the table that the op can hold."""
+    if max(settings.ranks) > min(op.in_features, op.out_features):
+        raise BadInput(
+            f"space.ranks has {max(settings.ranks)}, but a Linear of this backbone is {op.out_features} x "
+            f"{op.in_features}: a rank above {min(op.in_features, op.out_features)} adds nothing there."
+        )
     for row in TABLES[settings.name]:
         if row.needs_bias and op.bias is None:
             continue

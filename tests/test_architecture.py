@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("glora_search", "workers", "db", "supernet")
 BUDGET = 300  # lines
-OVER_BUDGET: dict[str, str] = {}  # file -> why it is longer
+OVER_BUDGET = {  # file -> why it is longer
+    "glora_search/cli.py": "one function a command, which is its name, options and help; Typer stays in one file",
+}
 OFFENDERS = {  # a line that breaks a contract -> (where it stands, the contract)
     "import glora_search.cli": ("supernet/offender.py", "The arrows point down"),
     "import supernet.space": ("db/offender.py", "supernet and db import nothing of ours"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +18,7 @@ from supernet.errors import BadInput
 from workers.settings import WorkerSettings
 from workers.threads import threads_per_worker
 
+PATIENCE = 10.0  # seconds
 PACKAGES = Path(__file__).resolve().parent.parent  # the folder that holds this project's packages
 
 
@@ -26,8 +30,11 @@ def connected(settings: WorkerSettings) -> Iterator[None]:
         return
     # Ray puts the driver's working directory first on its workers' path, where a user's own `db.py` would shadow ours.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ours = signal.getsignal(signal.SIGTERM)
     with contextlib.chdir(PACKAGES):
         _connect(settings)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ours)  # Ray puts its own there, which aborts
     try:
         yield
     finally:
@@ -41,13 +48,21 @@ def _connect(settings: WorkerSettings) -> None:
         ray.init(num_cpus=cpus, include_dashboard=False, **quiet)
         return
     try:
+        _require_listening(settings.address)
         ray.init(address=settings.address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(
             f"No Ray cluster answers at workers.address {settings.address!r} ({reason}). "
             "Start one with `ray start --head`, or set workers.address to null to use this machine alone."
         ) from None
+
+
+def _require_listening(address: str) -> None:
+    """Raises OSError if nothing answers at HOST:PORT within PATIENCE: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
 
 
 def require_resources(cpus: float, gpus: float) -> None:

@@ -7,8 +7,8 @@ them. Only the candidate that was running when its actor died is charged with an
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,20 +48,29 @@ class RayEvaluator:
         for slot in self.slots:
             self._load(slot)
 
-    def evaluate(self, genomes: Sequence[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
+    def evaluate(self, genomes: Iterable[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
         """As outcomes arrive. Raises BadInput if no worker can load the supernet."""
-        waiting, tries = deque(range(len(genomes))), [0] * len(genomes)
+        fresh, exhausted = enumerate(genomes), False
+        again: deque[tuple[int, str]] = deque()  # candidates whose worker died
+        flying: dict[int, str] = {}
+        tries: Counter[int] = Counter()
         try:
-            while waiting or any(slot.index is not None for slot in self.slots):
+            while again or flying or not exhausted:
                 for slot in self.slots:
-                    if waiting and slot.call is None:
-                        slot.index, slot.since = waiting.popleft(), time.monotonic()
-                        slot.call = slot.actor.score.remote(genomes[slot.index], hopeless)
-                for slot, index, outcome in self._arrivals():
+                    if slot.call is None and (again or not exhausted):
+                        index, genome = again.popleft() if again else next(fresh, (None, ""))
+                        if index is None:
+                            exhausted = True
+                            break
+                        flying[index] = genome
+                        slot.index, slot.since = index, time.monotonic()
+                        slot.call = slot.actor.score.remote(genome, hopeless)
+                for slot, index, outcome in self._arrivals() if flying or not exhausted else ():
+                    genome = flying.pop(index)
                     if outcome is None:  # the actor died under it
                         tries[index] += 1
                         if tries[index] < self.settings.attempts:
-                            waiting.appendleft(index)
+                            again.append((index, genome))
                             continue
                         outcome = Failure("worker died", f"{tries[index]} workers died of it.", 0.0, slot.name)
                     yield index, outcome

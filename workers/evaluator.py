@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,7 +37,8 @@ class Failure:
 class Raced:
     """A candidate that the racing rule dropped after `seen` examples."""
 
-    seen: int
+    seen: int  # examples
+    total: int  # examples of the split
     correct: int
     loss: int  # summed so far, in units of supernet.evaluation.QUANTUM
     seconds: float
@@ -50,8 +51,11 @@ Outcome = Evaluation | Failure | Raced
 class Evaluator(Protocol):
     """In process and on Ray; one contract suite holds for both."""
 
-    def evaluate(self, genomes: Sequence[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
-        """(index into genomes, outcome), each index once, in any order. `hopeless` is a value that travels."""
+    def evaluate(self, genomes: Iterable[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
+        """(index into genomes, outcome), each index once, in any order. `hopeless` is a value that travels.
+
+        A genome is taken from the iterable only when a worker is free for it, so its end may be decided meanwhile.
+        """
 
 
 def evaluate_one(scorer: Scorer, genome: str, hopeless: Hopeless | None, worker: str) -> Outcome:
@@ -64,7 +68,8 @@ def evaluate_one(scorer: Scorer, genome: str, hopeless: Hopeless | None, worker:
     except Exception as error:
         return Failure(type(error).__name__, traceback.format_exc(), time.perf_counter() - begin, worker)
     seconds = time.perf_counter() - begin
+    partial = found.partial
     if not found.complete:
-        return Raced(found.partial.seen, found.partial.correct, found.partial.loss, seconds, worker)
+        return Raced(partial.seen, partial.total, partial.correct, partial.loss, seconds, worker)
     parameters = scorer.supernet.space.parameters(genome)
     return Evaluation(found.accuracy, found.loss, parameters, found.correct, seconds, worker)

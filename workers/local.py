@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from supernet.evaluation import Hopeless, Scorer, ScoringTask
@@ -22,7 +22,7 @@ class LocalEvaluator:
         require_provided(task.numerics)
         self.scorer = Scorer(task)
 
-    def evaluate(self, genomes: Sequence[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
+    def evaluate(self, genomes: Iterable[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
         """In the given order."""
         for index, genome in enumerate(genomes):
             yield index, evaluate_one(self.scorer, genome, hopeless, worker="local")

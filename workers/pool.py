@@ -37,6 +37,7 @@ class RayPool:
         reserved = {"num_cpus": self.threads, "num_gpus": settings.gpus_per_worker}
         self._slots = [Slot(f"ray-{number}", reserved) for number in range(settings.count)]
         self._trainer: Any = None
+        self._scoring = False
 
     def probe(self) -> tuple[Numerics, str]:
         """Runs where a worker would run."""
@@ -56,15 +57,23 @@ class RayPool:
             raise (error.cause if isinstance(error.cause, BadInput) else error) from None
         except DEATHS as error:
             self._trainer = None
-            raise RuntimeError(f"The training worker died: {error}") from None
+            raise BadInput(
+                f"The training worker died ({type(error).__name__}): too little memory? Lower training.batch_size, or "
+                "launch again to go on from the last checkpoint."
+            ) from None
         except GeneratorExit:  # the consumer left early: the next training must not wait behind this one
             self._stop_trainer()
             raise
 
     @contextmanager
     def evaluator(self, task: ScoringTask) -> Iterator[Evaluator]:
+        assert not self._scoring, "evaluators of one pool share its actors: close one before the next is opened"
         self._stop_trainer()
-        yield RayEvaluator(task, self.settings, self._slots)
+        self._scoring = True
+        try:
+            yield RayEvaluator(task, self.settings, self._slots)
+        finally:
+            self._scoring = False
 
     def close(self) -> None:
         """Stop all actors."""

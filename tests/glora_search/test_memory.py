@@ -12,6 +12,7 @@ import pytest
 
 from db.records import EvaluationKey, Gene, Outcome, Proposal, Status
 from db.store import Store, open_store
+from glora_search.control import Control
 from glora_search.evolution import Generation, evolve
 from glora_search.memory import recorded, remembering
 from glora_search.settings import SearchSettings
@@ -37,7 +38,7 @@ def search(store: Store, small: Space) -> Callable[..., list[Generation]]:
             store.create_campaign(name, {}, seed=0)
         store.begin_search(name, genes, key.fingerprint, key.split, {"precision": key.numerics})
         heard: Callable[[Proposal, Outcome], None] = changes.pop("heard", lambda proposal, outcome: None)
-        evaluate = remembering(evaluator, store, name, key, heard)
+        evaluate = remembering(evaluator, store, name, key, heard, Control(store, name))
         return list(evolve(small, SIZES.model_copy(update=changes), 0, evaluate))
 
     return search

@@ -5,6 +5,7 @@ A racing rule is a value that runs inside the worker after each chunk, so here i
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ from supernet.settings import SpaceSettings, TrainingSettings
 from supernet.trained import Trained
 from supernet.training import TrainingTask
 from workers import versions
-from workers.cluster import require_resources
+from workers.cluster import _require_listening, require_resources
 from workers.evaluator import Evaluation, Evaluator, Failure, Outcome
 from workers.local import LocalPool
 from workers.pool import RayPool
@@ -232,12 +233,27 @@ def test_a_worker_of_other_versions_is_refused_with_both() -> None:
         versions.require_same("glora-search 0.0, torch 1.0")
 
 
-def test_workers_share_the_cores_and_training_has_them_all() -> None:
+def test_workers_share_the_cores_and_training_has_them_all_whatever_their_number() -> None:
     cores = len(os.sched_getaffinity(0))
     for count in (1, 2, 3, 2 * cores):
         settings = WorkerSettings(count=count)
         assert 1 <= threads_per_worker(settings) <= cores
-        assert training_threads(settings) == count * threads_per_worker(settings)
-        assert training_threads(settings) <= max(cores, count)
+        assert training_threads(settings) == cores
     assert threads_per_worker(WorkerSettings(count=7, threads=3)) == 3
-    assert training_threads(WorkerSettings(backend="local", count=7)) == cores
+    assert training_threads(WorkerSettings(count=7, threads=3)) == 3
+
+
+def test_where_nothing_listens_is_a_sentence_and_not_minutes_of_trying() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(OSError, match=r"refused"):
+        _require_listening(f"127.0.0.1:{port}")
+
+
+def test_evaluators_of_one_pool_are_not_nested(pool: RayPool, scoring: ScoringTask) -> None:
+    with (
+        pool.evaluator(scoring),
+        pytest.raises(AssertionError, match="share its actors"),
+        pool.evaluator(scoring),
+    ):
+        pass

@@ -1,0 +1,48 @@
+"""pause, stop, cancel, delete, retry: from any shell that sees the database."""
+
+from __future__ import annotations
+
+from db.records import Command, State
+from db.store import open_store
+from glora_search.driving import STALE_AFTER, driving, utc
+from supernet.errors import BadInput
+
+MEANS: dict[Command, str] = {
+    "pause": "starts no new candidate, records what is in flight, and ends",
+    "stop": "finishes its generation, then chooses, reports and exports",
+    "cancel": "ends at once, with what is recorded",
+}
+RUNNING = (State.CREATED, State.TRAINING, State.SEARCHING, State.REPORTING)
+
+
+def ask(name: str, command: Command, db: str) -> None:
+    """Write the request; whoever runs the campaign sees it within a second or at its next candidate."""
+    with open_store(db, create=False) as store:
+        state = store.campaign(name).state
+        if state not in RUNNING:
+            raise BadInput(f"The campaign {name!r} is {state}: there is nothing to {command}.")
+        store.request(name, command)
+    print(f"Asked {name} to {command}: it {MEANS[command]}.")
+
+
+def delete(name: str, db: str) -> None:
+    """Remove the campaign and its candidates; evaluations, supernets and exports stay."""
+    with open_store(db, create=False) as store:
+        store.delete(name, utc(), STALE_AFTER)
+    print(f"Deleted {name}. What was evaluated is still known to other campaigns; files below the runs folder stay.")
+
+
+def retry(name: str, db: str) -> None:
+    """Queue a campaign's failures again, and forget what was proposed after the first of them."""
+    with open_store(db, create=False) as store, driving(store, name) as fenced:
+        failed = fenced.candidates(name, where="status = 'failed'")
+        if not failed:
+            print(f"No candidate of {name} failed.")
+            return
+        count = fenced.retry(name)
+        later = fenced.rewind(name, min(candidate.generation for candidate in failed))
+        fenced.set_state(name, State.PAUSED)
+    print(
+        f"Queued {count} failed candidates of {name} again. {later} later ones were chosen without them and are "
+        f"proposed anew; what was evaluated is not evaluated again. Go on with: glora-search resume {name}"
+    )
