@@ -41,7 +41,7 @@ def remembering(
                 remember(proposal, known[proposal.genome])
         todo = [proposal for proposal in proposals if proposal.genome not in known]
         genomes = takewhile(lambda _: not control.closing(), (proposal.genome for proposal in todo))
-        for index, outcome in evaluator.evaluate(genomes):
+        for index, outcome in evaluator.evaluate(genomes) if todo else ():
             remember(todo[index], recorded(outcome))
             control.require_not_cancelled()
         if len(outcomes) < len(proposals):

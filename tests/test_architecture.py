@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("glora_search", "workers", "db", "supernet")
 BUDGET = 300  # lines
 OVER_BUDGET = {  # file -> why it is longer
+    "db/store.py": "one short verb a need: the store's whole vocabulary on one page; the work is done beside it",
     "glora_search/cli.py": "one function a command, which is its name, options and help; Typer stays in one file",
 }
 OFFENDERS = {  # a line that breaks a contract -> (where it stands, the contract)
