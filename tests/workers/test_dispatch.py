@@ -17,9 +17,7 @@ import ray
 
 from supernet.errors import BadInput
 from supernet.evaluation import Hopeless, Measurement, Partial, ScoringTask
-from supernet.settings import SpaceSettings, TrainingSettings
 from supernet.trained import Trained
-from supernet.training import TrainingTask
 from workers import versions
 from workers.cluster import _require_listening, require_resources
 from workers.evaluator import Evaluation, Evaluator, Failure, Outcome
@@ -194,14 +192,6 @@ def test_a_worker_that_fits_on_no_node_is_refused_with_what_there_is() -> None:
     with pytest.raises(BadInput, match=rf"^A worker needs 1 CPUs and 2\.5 GPUs on one node, {has}"):
         RayPool(WorkerSettings(threads=1, gpus_per_worker=2.5))
     require_resources(4, 2)
-
-
-def test_a_training_that_fits_on_no_node_is_refused_rather_than_waited_for(scoring: ScoringTask) -> None:
-    """It has the threads of all workers."""
-    pool = RayPool(WorkerSettings(count=5, threads=1))
-    task = TrainingTask(scoring.backbone, SpaceSettings(), TrainingSettings(), scoring.split, 0, scoring.numerics)
-    with pytest.raises(BadInput, match=r"^A worker needs 5 CPUs"):
-        next(iter(pool.train(task)))
 
 
 def test_workers_that_find_no_room_do_not_hold_up_the_others(
