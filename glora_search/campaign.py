@@ -46,7 +46,9 @@ def run(settings: CampaignSettings, db: str, places: Places, display: Display) -
     with open_pool(settings.workers) as pool, open_store(db) as store:
         campaign = enrol(settings, store)
         with driving(store, settings.name) as fenced, _in_state(fenced, settings.name):
-            fenced.clear_request(settings.name)  # what was asked of an earlier run
+            for done in ("pause", "cancel"):  # asked of an earlier run; a stop holds until the report is made
+                fenced.clear_request(settings.name, only=done)
+            fenced.set_state(settings.name, State.TRAINING)
             control = Control(fenced, settings.name)
             with interrupts(control, display):
                 return _stations(inputs, campaign, pool, fenced, places, display, control)
@@ -65,20 +67,30 @@ def _stations(
     numerics = _numerics(campaign, pool, display)
     if store.supernet(recipe_of(inputs)) is None:
         display.note(expectation(inputs, cost(inputs, numerics, pool)))
-    store.set_state(name, State.TRAINING)
     trained = train_or_find(inputs, numerics, pool, store, places, display, control)
     probe = watched(pool, inputs.probe(numerics), display, "train linear probe", control)
     store.set_state(name, State.SEARCHING)
     searching = search(inputs, trained, numerics, pool, store, display, control)
     seconds = {"training": trained.seconds, "search": searching}
     store.set_state(name, State.REPORTING)
-    found = conclude(inputs, trained, probe, numerics, pool, store, places, display, seconds)
-    completed = store.candidates(name, where="status = 'completed'")
-    picture = draw(name, found, completed, store.candidates(name, front=True, order_by="params"), places.picture(name))
-    found |= {"picture": str(picture) if picture else None}
+    found = conclude(inputs, trained, probe, numerics, pool, store, places, display, seconds, control)
+    found |= {"picture": _picture(name, found, store, places, display)}
     store.set_report(name, found)
     store.set_state(name, State.FINISHED)
+    store.clear_request(name)
     return found
+
+
+def _picture(name: str, found: dict[str, Any], store: Store, places: Places, display: Display) -> str | None:
+    """Drawn if it can be: what goes wrong with fonts or disks must not cost a campaign its report."""
+    completed = store.candidates(name, where="status = 'completed'")
+    front = store.candidates(name, front=True, order_by="params")
+    try:
+        picture = draw(name, found, completed, front, places.picture(name))
+    except Exception as error:
+        display.note(f"The picture could not be drawn: {error}")
+        return None
+    return str(picture) if picture else None
 
 
 def _numerics(campaign: Campaign, pool: Pool, display: Display) -> Numerics:

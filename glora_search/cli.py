@@ -24,7 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-db_app = typer.Typer(help="The database: upgrade its schema, check it.", no_args_is_help=True, rich_markup_mode=None)
+db_app = typer.Typer(
+    help="The database: upgrade its schema, check it, back it up.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(db_app, name="db")
 
 
@@ -134,7 +136,7 @@ def delete(name: Name, db: Db = DB) -> None:
 
 @app.command()
 def retry(name: Name, db: Db = DB) -> None:
-    """Queue the failed candidates of a campaign again, and only those."""
+    """Queue failed candidates again, and forget the generations that were chosen without them."""
     with civil():
         from glora_search.commands import lifecycle
 

@@ -9,6 +9,7 @@ from typing import Any
 from db.records import Candidate
 from db.store import Store
 from glora_search import report
+from glora_search.control import Control
 from glora_search.display import Display
 from glora_search.inputs import Inputs
 from glora_search.places import Places
@@ -32,11 +33,16 @@ def conclude(
     places: Places,
     display: Display,
     seconds: Mapping[str, float],
+    control: Control,
 ) -> dict[str, Any]:
-    """The report. Raises Missing if a test set is gone: the search is kept, and the report can be resumed."""
+    """The report. Raises Missing if a test set is gone: the search is kept, and the report can be resumed.
+
+    Raises Paused or Cancelled if that was asked before the test sets are opened.
+    """
     settings = inputs.settings
     task = ScoringTask(inputs.backbone, settings.space, trained, inputs.data.val, numerics.in_float32())
     chosen = choose(task, pool, store, settings.name, settings.search.finalists)
+    control.require_open()
     display.note(f"Chosen: candidate {chosen.id} with {chosen.params:,} parameters. Opening the test split.")
     tests = {name: opener() for name, opener in inputs.data.tests.items()}
     others = report.baseline_genomes(inputs.space, settings.seed, settings.search.max_parameters)

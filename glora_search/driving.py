@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from db.errors import LeaseLost
+from db.errors import LeaseLost, StoreError
 from db.records import Lease
 from db.store import Store
 
@@ -47,3 +47,5 @@ def _beat(store: Store, lease: Lease, ended: threading.Event, clock: Clock) -> N
             store.beat(lease, clock())
         except LeaseLost:
             return  # the driver's next write says so
+        except StoreError:
+            continue  # a busy database, a full disk: the next beat tries again

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 OK, OTHER, USAGE, NOT_FOUND, INFEASIBLE, INTERRUPTED = 0, 1, 2, 3, 4, 5
 
@@ -34,7 +35,7 @@ def civil() -> Iterator[None]:
         leave("Interrupted.", INTERRUPTED)
 
 
-def leave(sentence: str, code: int) -> None:
+def leave(sentence: str, code: int) -> NoReturn:
     """Say why, on stderr, and end with the code."""
     print(sentence, file=sys.stderr)
     raise SystemExit(code)

@@ -45,6 +45,7 @@ def remembering(
             remember(todo[index], recorded(outcome))
             control.require_not_cancelled()
         if len(outcomes) < len(proposals):
+            control.require_not_cancelled()
             raise Paused(name)
         return [scored(proposal, outcomes[proposal.id]) for proposal in proposals]
 

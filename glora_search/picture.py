@@ -75,9 +75,10 @@ def _test(axes: Axes, report: Mapping[str, Any]) -> None:
     baselines = sorted(report["baselines"].items(), key=lambda item: -item[1]["test_accuracy"])
     rows += [(key.replace("_", " "), row["params"], row["test_accuracy"], BASELINE) for key, row in baselines]
     rows.reverse()  # the first on top
-    for height, (_, _, accuracy, colour) in enumerate(rows):
+    for height, (title, _, accuracy, colour) in enumerate(rows):
         low, high = wilson(accuracy, report["test_examples"])
-        axes.plot([100 * low, 100 * high], [height, height], color=colour, linewidth=2, alpha=0.5)
+        if title != "random subnet":  # a mean over models
+            axes.plot([100 * low, 100 * high], [height, height], color=colour, linewidth=2, alpha=0.5)
         axes.plot(100 * accuracy, height, "o", color=colour)
         place = (100 * accuracy, height)
         axes.annotate(f"{accuracy:.1%}", place, (0, 7), textcoords="offset points", ha="center", fontsize=9)

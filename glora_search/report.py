@@ -18,6 +18,8 @@ from supernet.space import Space
 from workers.evaluator import Evaluation, Failure, Outcome
 from workers.trainer import Pool
 
+PATIENCE = 10.0  # times workers.timeout that float32 may take, for as many examples as a candidate has
+CANDIDATE = 200  # examples
 RANDOM_DRAWS = 5  # random subnets whose mean stands for one
 
 
@@ -41,7 +43,7 @@ def wilson(correct: float, n: int, z: float = 1.96) -> tuple[float, float]:
 def score_all(pool: Pool, task: ScoringTask, genomes: Sequence[str]) -> list[Evaluation]:
     """Every genome's evaluation, in order. Raises BadInput with the first failure."""
     found: dict[int, Evaluation] = {}
-    with pool.evaluator(task) as evaluator:
+    with pool.evaluator(task, PATIENCE * max(1.0, len(task.split) / CANDIDATE)) as evaluator:
         for index, outcome in evaluator.evaluate(genomes):
             if not isinstance(outcome, Evaluation):
                 raise BadInput(f"A subnet of the final report could not be scored: {_why(outcome)}")

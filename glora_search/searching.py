@@ -51,9 +51,10 @@ def search(
             tally.generation = generation.number + 1
             if not generation.survivors:
                 raise BadInput(
-                    f"Every candidate of generation {generation.number} failed; the first: {last_line(tally.error)}"
+                    f"Every candidate of generation {generation.number} failed; the first: {last_line(tally.error)}. "
+                    f"Once it is mended: glora-search retry {settings.name}"
                 )
-            if control.stopping():
+            if control.stopping() and generation.number >= (store.progress(settings.name).generation or 0):
                 display.note(f"Stopping after generation {generation.number}, as was asked.")
                 break
     return time.perf_counter() - begin

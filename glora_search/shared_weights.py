@@ -44,19 +44,24 @@ def train_or_find(
     name = recipe_of(inputs)
     path = places.supernet(name)
     known = store.supernet(name)
-    if known is not None and path.is_file():
-        trained, _ = load_trained(path)
-        if trained.fingerprint == known.fingerprint:
+    if path.is_file():
+        trained, about = load_trained(path)
+        if about.get("recipe") == name and (known is None or trained.fingerprint == known.fingerprint):
+            _record(trained, name, path, store)  # the database may be a new one
             display.note(f"Supernet {trained.fingerprint[:12]} was trained from the same recipe: not trained again.")
             return trained
     trained = _train(inputs, numerics, pool, places.checkpoint(name), name, display, control)
     about = {"recipe": name, "campaign": inputs.settings.name, "space": inputs.settings.space.model_dump(mode="json")}
     save_trained(trained, path, about)
-    entries = sum(array.size for key, array in trained.tensors.items() if not key.startswith("head."))
-    store.record_supernet(Supernet(name, trained.fingerprint, str(path), entries, trained.seconds))
+    _record(trained, name, path, store)
     places.checkpoint(name).unlink(missing_ok=True)
     display.note(f"Supernet {trained.fingerprint[:12]} frozen: {path}")
     return trained
+
+
+def _record(trained: Trained, name: str, path: Path, store: Store) -> None:
+    entries = sum(array.size for key, array in trained.tensors.items() if not key.startswith("head."))
+    store.record_supernet(Supernet(name, trained.fingerprint, str(path), entries, trained.seconds))
 
 
 def _train(
@@ -95,6 +100,7 @@ def watched(
 
     Raises Paused or Cancelled between two steps if that was asked.
     """
+    results: list[Result] = []
     stream = pool.train(task)
     first = next(stream)
     with display.bar(title, first.steps) if isinstance(first, Progress) else nullcontext(_unseen) as advance:
@@ -108,8 +114,9 @@ def watched(
                 if keep is not None:
                     keep(item)
             else:
-                return item
-    raise AssertionError("a task ends with its result")
+                results.append(item)  # the stream is read to its end: one that is left early loses its worker
+    assert results, "a task ends with its result"
+    return results[0]
 
 
 def _unseen(done: int, text: str) -> None:

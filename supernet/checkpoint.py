@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from supernet.errors import Corrupt, Missing
+from supernet.errors import BadInput, Corrupt, Missing
 from supernet.trained import Trained, digest_of
 from supernet.training import Checkpoint
 
@@ -74,6 +74,8 @@ def _write(tensors: dict[str, np.ndarray], path: Path, header: dict[str, str]) -
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"{path} cannot be written ({error}). Make room or pass another --runs, and resume.") from None
     finally:
         partial.unlink(missing_ok=True)
 

@@ -33,6 +33,7 @@ from supernet.model import Supernet
 from supernet.settings import SpaceSettings
 from supernet.trained import Trained
 from supernet.training import adapt
+from supernet.verification import read_manifest
 
 MANIFEST = "export.json"
 VERIFIED_IMAGES = 4
@@ -63,7 +64,12 @@ def export(subnet: Subnet, to: Path) -> Path:
         aside = folder.with_name(f".{folder.name}.{os.getpid()}.replaced")
         if folder.exists():
             folder.replace(aside)
-        partial.replace(folder)
+        try:
+            partial.replace(folder)
+        except OSError:
+            if aside.exists():
+                aside.replace(folder)
+            raise
         shutil.rmtree(aside, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -74,12 +80,20 @@ def export(subnet: Subnet, to: Path) -> Path:
 
 
 def require_free(to: Path) -> None:
-    """Raises BadInput if an export cannot go there: something else is there, or a part of the path is a file."""
-    if to.exists() and not (to / MANIFEST).is_file() and (not to.is_dir() or any(to.iterdir())):
-        raise BadInput(f"{to} exists and is no export of ours. Choose another folder, or move it away.")
+    """Raises BadInput if an export cannot go there: more than an export is there, or a part of the path is a file."""
+    if to.exists() and (not to.is_dir() or {path.name for path in to.iterdir()} - _exported(to)):
+        raise BadInput(f"{to} exists and holds more than an export of ours. Choose another folder, or move it away.")
     nearest = next(folder for folder in (to.absolute(), *to.absolute().parents) if folder.exists())
     if not nearest.is_dir():
         raise BadInput(f"The export cannot be written to {to}: {nearest} is a file. Choose another folder.")
+
+
+def _exported(folder: Path) -> set[str]:
+    """The names of the files that an export there consists of; none if it is no export."""
+    try:
+        return {*read_manifest(folder)["sha256"], MANIFEST}
+    except BadInput:
+        return set()
 
 
 def _write(subnet: Subnet, folder: Path) -> None:

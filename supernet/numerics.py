@@ -85,6 +85,7 @@ def prepare_process(threads: int) -> None:
     Once the loss nears zero, gradients turn denormal, and a step on a CPU slows ten-fold and more.
     """
     torch.set_flush_denormal(True)
+    torch.backends.cudnn.allow_tf32 = False  # float32 figures are float32, the patch embedding's convolution too
     torch.set_num_threads(threads)
 
 

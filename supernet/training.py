@@ -93,6 +93,7 @@ class _Training:
         set_fused_attention(self.supernet, fused=device.type != "cpu")
         self.images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, device)
         self.labels = torch.tensor(task.split.labels, device=device)  # (n,)
+        self.always = [name for name in self.supernet.trained() if name.startswith("head.")]
         self.optimizer = EntryAdamW(self.supernet.trained(), weight_decay=task.training.weight_decay)
         self.steps = total_steps(task.training, len(self.images))
         if task.start is not None:
@@ -114,7 +115,7 @@ class _Training:
         if settings.recipe == "paper":
             self.optimizer.draw_all()
         else:
-            self.optimizer.draw(self.supernet.entries(genome), always=("head.weight", "head.bias"))
+            self.optimizer.draw(self.supernet.entries(genome), always=self.always)
         self.optimizer.step(learning_rate(settings, t, self.steps, examples))
         self.optimizer.zero_grad()
         return loss

@@ -19,14 +19,17 @@ class ScoringActor:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.scorer: Scorer | None = None
 
     def load(self, task: ScoringTask, driver: str) -> None:
         """Raises BadInput if this worker has other versions or another device than the campaign's."""
         require_same(driver)
         require_provided(task.numerics)
+        self.scorer = None  # two at a time may be more than the device holds
         self.scorer = Scorer(task)
 
     def score(self, genome: str, hopeless: Hopeless | None) -> Outcome:
+        assert self.scorer is not None, "a worker loads before it scores"
         return evaluate_one(self.scorer, genome, hopeless, self.name)
 
 
@@ -36,4 +39,5 @@ class TrainingActor:
     @ray.method(num_returns="streaming")  # type: ignore[untyped-decorator]
     def run(self, task: Task[Result], driver: str) -> Iterator[Progress | Result]:
         require_same(driver)
+        require_provided(task.numerics)
         yield from task.run()

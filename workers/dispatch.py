@@ -43,8 +43,11 @@ class Slot:
 class RayEvaluator:
     """The evaluator port on actors that each hold the supernet and the split."""
 
-    def __init__(self, task: ScoringTask, settings: WorkerSettings, slots: Sequence[Slot]) -> None:
+    def __init__(
+        self, task: ScoringTask, settings: WorkerSettings, slots: Sequence[Slot], patience: float = 1.0
+    ) -> None:
         self.settings, self.slots, self.task = settings, slots, ray.put(task)
+        self.timeout = settings.timeout * patience  # seconds
         for slot in self.slots:
             self._load(slot)
 
@@ -65,7 +68,7 @@ class RayEvaluator:
                         flying[index] = genome
                         slot.index, slot.since = index, time.monotonic()
                         slot.call = slot.actor.score.remote(genome, hopeless)
-                for slot, index, outcome in self._arrivals() if flying or not exhausted else ():
+                for slot, index, outcome in self._arrivals() if flying or again or not exhausted else ():
                     genome = flying.pop(index)
                     if outcome is None:  # the actor died under it
                         tries[index] += 1
@@ -82,7 +85,7 @@ class RayEvaluator:
     def _arrivals(self) -> list[tuple[Slot, int, Outcome | None]]:
         """Wait for the next event; (slot, candidate, outcome or None if the actor died) of what has ended."""
         busy = {slot.call: slot for slot in self.slots if slot.call is not None}
-        deadlines = [slot.since + self.settings.timeout for slot in self.slots if slot.index is not None]
+        deadlines = [slot.since + self.timeout for slot in self.slots if slot.index is not None]
         patience = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
         ray.wait(list(busy), num_returns=1, timeout=patience)
         done, _ = ray.wait(list(busy), num_returns=len(busy), timeout=0)  # all: the consumer may have been away long
@@ -109,13 +112,13 @@ class RayEvaluator:
         return None if index is None else (slot, index, outcome)
 
     def _late(self, slot: Slot) -> bool:
-        return slot.index is not None and time.monotonic() - slot.since >= self.settings.timeout
+        return slot.index is not None and time.monotonic() - slot.since >= self.timeout
 
     def _give_up(self, slot: Slot) -> tuple[Slot, int, Outcome]:
         """A hung actor ignores a cancellation; it is killed and replaced."""
         assert slot.index is not None
         seconds = time.monotonic() - slot.since
-        index, message = slot.index, f"No result within workers.timeout = {self.settings.timeout:g} s."
+        index, message = slot.index, f"No result within {self.timeout:g} s (workers.timeout)."
         self._start(slot)
         return slot, index, Failure("timeout", message, seconds, slot.name)
 

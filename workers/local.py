@@ -38,8 +38,9 @@ class LocalPool:
         return probe(threads_per_worker(self.settings), gpu=self.settings.gpus_per_worker > 0)
 
     def train(self, task: Task[Result]) -> Iterator[Progress | Result]:
+        require_provided(task.numerics)
         return task.run()
 
     @contextmanager
-    def evaluator(self, task: ScoringTask) -> Iterator[Evaluator]:
+    def evaluator(self, task: ScoringTask, patience: float = 1.0) -> Iterator[Evaluator]:
         yield LocalEvaluator(task)

@@ -66,12 +66,12 @@ class RayPool:
             raise
 
     @contextmanager
-    def evaluator(self, task: ScoringTask) -> Iterator[Evaluator]:
+    def evaluator(self, task: ScoringTask, patience: float = 1.0) -> Iterator[Evaluator]:
         assert not self._scoring, "evaluators of one pool share its actors: close one before the next is opened"
         self._stop_trainer()
         self._scoring = True
         try:
-            yield RayEvaluator(task, self.settings, self._slots)
+            yield RayEvaluator(task, self.settings, self._slots, patience)
         finally:
             self._scoring = False
 

@@ -18,6 +18,10 @@ Yields = TypeVar("Yields", covariant=True)
 class Task(Protocol[Yields]):
     """Work with a result: a value that travels, such as TrainingTask, ProbeTask or CostTask."""
 
+    @property
+    def numerics(self) -> Numerics:
+        """What its numbers depend on; a worker that cannot provide them refuses the task."""
+
     def run(self) -> Iterator[Progress | Yields]:
         """Progress after each step, and at last the result."""
 
@@ -31,5 +35,8 @@ class Pool(Protocol):
     def train(self, task: Task[Result]) -> Iterator[Progress | Result]:
         """Run the task on one worker with all of the pool's threads."""
 
-    def evaluator(self, task: ScoringTask) -> AbstractContextManager[Evaluator]:
-        """Workers that hold the supernet and the split. Raises BadInput if they cannot provide the numerics."""
+    def evaluator(self, task: ScoringTask, patience: float = 1.0) -> AbstractContextManager[Evaluator]:
+        """Workers that hold the supernet and the split; a candidate may take `patience` times workers.timeout.
+
+        Raises BadInput if they cannot provide the numerics.
+        """

@@ -17,7 +17,7 @@ from glora_search.shared_weights import recipe_of
 from supernet.checkpoint import load_trained
 from supernet.data import Split, load_data
 from supernet.data.images import decode
-from supernet.errors import BadInput
+from supernet.errors import BadInput, Corrupt
 from supernet.export import export
 from supernet.exported import Exported, accuracy, classify, load_export
 from supernet.settings import DataSettings
@@ -36,10 +36,12 @@ def export_candidate(name: str, candidate_id: int | None, best: bool, to: Path, 
         raise BadInput(f"Candidate {candidate.id} of {name} is {candidate.status}: only scored ones can be exported.")
     inputs = prepare(parse(campaign.config, f"the config of {name}"))
     trained, _ = load_trained(Places(runs).supernet(recipe_of(inputs)))
+    if trained.fingerprint != campaign.fingerprint:
+        raise Corrupt(f"The supernet of {name} was trained anew since its candidates were scored: launch it again.")
     report = campaign.report or {}
     known = (
         figures(report)
-        if report.get("chosen") == candidate.id
+        if report.get("genome") == candidate.genome
         else {
             "adapted parameters": f"{candidate.params:,}",
             "validation accuracy (in the search)": "-" if candidate.accuracy is None else f"{candidate.accuracy:.2%}",

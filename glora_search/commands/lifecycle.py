@@ -22,7 +22,8 @@ def ask(name: str, command: Command, db: str) -> None:
         if state not in RUNNING:
             raise BadInput(f"The campaign {name!r} is {state}: there is nothing to {command}.")
         store.request(name, command)
-    print(f"Asked {name} to {command}: it {MEANS[command]}.")
+        asked = store.requested(name) or command  # a stronger request stays
+    print(f"Asked {name} to {asked}: it {MEANS[asked]}.")
 
 
 def delete(name: str, db: str) -> None:
@@ -35,12 +36,17 @@ def delete(name: str, db: str) -> None:
 def retry(name: str, db: str) -> None:
     """Queue a campaign's failures again, and forget what was proposed after the first of them."""
     with open_store(db, create=False) as store, driving(store, name) as fenced:
+        if fenced.campaign(name).state == State.FINISHED:
+            raise BadInput(
+                f"The campaign {name!r} has reported, and its test split was opened. Launch the config under another "
+                "--name: what was evaluated is not evaluated again."
+            )
         failed = fenced.candidates(name, where="status = 'failed'")
         if not failed:
             print(f"No candidate of {name} failed.")
             return
-        count = fenced.retry(name)
         later = fenced.rewind(name, min(candidate.generation for candidate in failed))
+        count = fenced.retry(name)
         fenced.set_state(name, State.PAUSED)
     print(
         f"Queued {count} failed candidates of {name} again. {later} later ones were chosen without them and are "

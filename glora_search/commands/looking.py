@@ -37,12 +37,15 @@ def status(name: str, db: str, chosen: str) -> None:
 def status_of(store: Store, campaign: Campaign) -> dict[str, Any]:
     """A campaign as plain data; what is not known yet is null."""
     progress, report = store.progress(campaign.name), campaign.report or {}
-    settings = parse(campaign.config, campaign.name)
+    try:
+        planned: int | None = expected_candidates(parse(campaign.config, campaign.name).search)
+    except BadInput:  # the config of a version with other settings
+        planned = None
     return {
         "name": campaign.name,
         "state": str(campaign.state),
         "evaluated": progress.completed + progress.failed + progress.raced,
-        "candidates": expected_candidates(settings.search),
+        "candidates": planned,
         "failed": progress.failed,
         "generation": progress.generation,
         "best": progress.best.accuracy if progress.best else None,

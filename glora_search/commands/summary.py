@@ -48,7 +48,9 @@ def _table(name: str, report: Mapping[str, Any]) -> Table:
         table.add_column(heading, justify="left" if heading == "subnet" else "right")
     for key, title in ROWS:
         row = report["baselines"][key]
-        table.add_row(title, f"{row['params']:,.0f}", *_figures(row["val_accuracy"], row["test_accuracy"], n))
+        validation, test, interval = _figures(row["val_accuracy"], row["test_accuracy"], n)
+        mean = key == "random_subnet"  # the interval is of one model's answers, not of a mean over models
+        table.add_row(title, f"{row['params']:,.0f}", validation, test, "-" if mean else interval)
     figures = _figures(report["val_accuracy"], report["test_accuracy"], n)
     table.add_section()
     table.add_row("[bold]searched subnet[/]", f"{report['params']:,}", *(f"[bold]{text}[/]" for text in figures))

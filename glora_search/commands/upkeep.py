@@ -1,4 +1,4 @@
-"""doctor, db upgrade, db check."""
+"""doctor, db upgrade, db check, db backup."""
 
 from __future__ import annotations
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from db.errors import Held, LeaseLost
+from db.errors import Held, LeaseLost, NameTaken
 from db.records import State
 from glora_search.control import Cancelled, Control, Paused
 from glora_search.display import Advance
 from glora_search.driving import STALE_AFTER, driving
+from supernet.errors import BadInput
 
 SEARCH = ("search", 8)  # in the second generation of three
 
@@ -204,12 +205,65 @@ def test_retry_queues_failures_alone_and_the_search_ends_as_if_they_had_not_fail
 
     with monkeypatch.context() as patched:
         patched.setattr(Scorer, "score", failing)
-        workshop.launch()
+        with pytest.raises(Paused):
+            workshop.launch(Acting(("search", 12), hits(signal.SIGINT)))
     with workshop.store() as store:
         assert {each.id for each in store.candidates("tiny", where="status = 'failed'")} == {2, 4}
     said = command("retry", "tiny", "--db", workshop.db)
     assert "Queued 2 failed candidates" in said.out
     workshop.launch()
+    assert workshop.found() == finished.found()
+
+
+def test_retry_is_refused_once_the_test_was_opened(in_finished: Any, command: Any) -> None:
+    said = command("retry", "tiny", "--db", in_finished.db)
+    assert said.code == 2
+    assert "has reported" in said.err
+
+
+def test_a_stop_outlives_an_interruption_of_the_report(
+    workshop: Any, finished: Any, asking: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> None:
+        raise BadInput("the test set is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("glora_search.campaign.conclude", broken)
+        with pytest.raises(BadInput):
+            workshop.launch(Acting(SEARCH, asking("stop")))
+    workshop.launch()
+    assert workshop.found() == finished.found()[:12], "the generations up to the stop, and no more"
+    with workshop.store() as store:
+        assert store.requested("tiny") is None
+
+
+def test_a_pause_asked_for_after_the_search_leaves_the_test_unopened(
+    workshop: Any, asking: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("glora_search.report.baseline_genomes", lambda *arguments: opened.append("test"))
+    with pytest.raises(Paused):
+        workshop.launch(Acting(("search", 18), asking("pause")))
+    assert opened == []
+
+
+def test_workers_may_change_between_runs_and_nothing_else(workshop: Any, finished: Any) -> None:
+    with pytest.raises(Paused):
+        workshop.launch(Acting(SEARCH, hits(signal.SIGINT)))
+    with pytest.raises(NameTaken, match=r"workers\.threads: 1 -> 2"):
+        workshop.launch(workers={"threads": 2, "timeout": 300.0})
+    workshop.launch(workers={"timeout": 300.0, "attempts": 5})
+    assert workshop.found() == finished.found()
+
+
+def test_a_supernet_is_found_by_its_file_where_the_database_is_new(workshop: Any, finished: Any) -> None:
+    workshop.launch()
+    before = (workshop.folder / "runs/supernets").glob("*.safetensors").__next__().stat().st_mtime_ns
+    for file in workshop.folder.glob("glora.db*"):
+        file.unlink()
+    workshop.launch()
+    after = (workshop.folder / "runs/supernets").glob("*.safetensors").__next__().stat().st_mtime_ns
+    assert after == before, "not trained again"
     assert workshop.found() == finished.found()
 
 

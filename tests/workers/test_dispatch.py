@@ -247,3 +247,23 @@ def test_evaluators_of_one_pool_are_not_nested(pool: RayPool, scoring: ScoringTa
         pool.evaluator(scoring),
     ):
         pass
+
+
+def test_a_candidate_that_kills_every_worker_fails_also_where_all_are_loading_again(
+    ray_session: None, scoring: ScoringTask, genomes: list[str]
+) -> None:
+    """With nothing else to do and nothing in flight, the replacements must still be waited for."""
+    act = death()
+
+    def kill(partial: Partial) -> bool:
+        act()
+        return False
+
+    pool = RayPool(WorkerSettings(count=2, threads=1, attempts=3))
+    try:
+        with pool.evaluator(scoring) as evaluator:
+            (outcome,) = collect(evaluator.evaluate(genomes[:1], kill), 1)
+    finally:
+        pool.close()
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.message) == ("worker died", "3 workers died of it.")
