@@ -188,7 +188,7 @@ def test_a_folder_with_other_content_is_refused_and_not_touched(subnet: Subnet, 
     (tmp_path / "file").write_text("text")
     before = listing(tmp_path)
     for to in (tmp_path / "photos", tmp_path / "file", tmp_path):
-        with pytest.raises(BadInput, match="exists and is no export of ours"):
+        with pytest.raises(BadInput, match="exists and holds more than an export of ours"):
             export(subnet, to)
     assert listing(tmp_path) == before
     assert (tmp_path / "photos" / "cat.png").read_text() == "meow"
@@ -197,7 +197,6 @@ def test_a_folder_with_other_content_is_refused_and_not_touched(subnet: Subnet, 
 
 def test_an_earlier_export_and_an_empty_folder_are_replaced(subnet_of: SubnetOf, folder: Path) -> None:
     other = subnet_of(seed=1)
-    (folder / "left over").touch()
     export(other, folder)
     assert {path.name for path in folder.iterdir()} == FILES
     assert load_export(folder).manifest["genome"] == other.genome
@@ -207,6 +206,20 @@ def test_an_earlier_export_and_an_empty_folder_are_replaced(subnet_of: SubnetOf,
         "digits",
         "empty",
     }
+
+
+@pytest.mark.parametrize("mine", ["notes.txt", "export.json"])
+def test_what_someone_put_into_a_folder_is_never_removed(
+    subnet_of: SubnetOf, folder: Path, tmp_path: Path, mine: str
+) -> None:
+    to = folder if mine == "notes.txt" else tmp_path / "results"
+    to.mkdir(exist_ok=True)
+    (to / mine).write_text("{}")
+    before = listing(to)
+    with pytest.raises(BadInput, match="holds more than an export of ours"):
+        export(subnet_of(seed=1), to)
+    assert listing(to) == before
+    assert (to / mine).read_text() == "{}"
 
 
 def test_a_folder_that_is_not_there_is_made_with_its_parents(subnet: Subnet, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_a_candidate_that_hangs_is_a_failure_and_the_others_are_scored(
     failure = outcomes.pop(late)
     assert isinstance(failure, Failure)
     assert failure.kind == "timeout"
-    assert failure.message == "No result within workers.timeout = 4 s."
+    assert failure.message == "No result within 4 s (workers.timeout)."
     assert failure.seconds >= TIMEOUT
     assert_found(outcomes, expected[:late] + expected[late + 1 :])
 
