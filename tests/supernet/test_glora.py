@@ -27,10 +27,12 @@ def space_settings(**changes: Any) -> SpaceSettings:
     return SpaceSettings(**changes)
 
 
-def site_of(settings: SpaceSettings, bias: bool = True, start: bool = False) -> OpSite:
+def site_of(
+    settings: SpaceSettings, bias: bool = True, start: bool = False, width: int = WIDTH, out: int = OUT
+) -> OpSite:
     """A Linear of random numbers and its choices: as they start, or with every number random."""
     generator = torch.Generator().manual_seed(0)
-    op = nn.Linear(WIDTH, OUT, bias=bias).requires_grad_(False)
+    op = nn.Linear(width, out, bias=bias).requires_grad_(False)
     with torch.no_grad():
         for parameter in op.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
@@ -316,7 +318,16 @@ def test_ranks_are_different_and_positive_and_letters_stay_unique() -> None:
     for ranks in ((), (4, 4), (0,), (-1,)):
         with pytest.raises(ValidationError):
             SpaceSettings(ranks=ranks)
-    site = site_of(SpaceSettings(ranks=(1, 9, 10, 11)))
+    site = site_of(SpaceSettings(ranks=(1, 9, 10, 11)), width=16, out=16)
     for forms in alphabets(site, SpaceSettings(ranks=(1, 9, 10, 11))).values():
         assert len({form.letter for form in forms}) == len(forms)
         assert all(len(form.letter) == 1 and form.letter.isprintable() for form in forms)
+
+
+def test_a_rank_above_what_a_layer_holds_is_refused() -> None:
+    assert "lora6" in {
+        form.name
+        for form in alphabets(site_of(SpaceSettings(ranks=(6,)), width=6, out=9), SpaceSettings(ranks=(6,)))["A"]
+    }
+    with pytest.raises(BadInput, match="a rank above 6 adds nothing there"):
+        site_of(SpaceSettings(ranks=(7, 2)), width=6, out=9)

@@ -60,28 +60,32 @@ def test_bad_input_found_by_a_worker_arrives_as_it_was_said_and_the_pool_goes_on
     assert isinstance(list(pool.train(task))[-1], Trained)
 
 
-def broken_task() -> Any:
+def broken_task(numerics: Numerics) -> Any:
     @dataclass(frozen=True)
     class Broken:
         """Known to no module that a worker could import: it travels whole."""
+
+        numerics: Numerics
 
         def run(self) -> Iterator[Any]:
             yield Progress(1, 2, 0.5, 0.0)
             raise KeyError("our own mistake")
 
-    return Broken()
+    return Broken(numerics)
 
 
-def test_any_other_error_is_not_swallowed(pool: Pool) -> None:
-    stream = pool.train(broken_task())
+def test_any_other_error_is_not_swallowed(pool: Pool, numerics: Numerics) -> None:
+    stream = pool.train(broken_task(numerics))
     assert next(stream) == Progress(1, 2, 0.5, 0.0)
     with pytest.raises(KeyError, match="our own mistake"):
         next(stream)
 
 
-def endless_task() -> Any:
+def endless_task(numerics: Numerics) -> Any:
     @dataclass(frozen=True)
     class Endless:
+        numerics: Numerics
+
         def run(self) -> Iterator[Any]:
             import time
 
@@ -91,7 +95,7 @@ def endless_task() -> Any:
                 step += 1
                 yield Progress(step, 10**9, 0.0, 0.0)
 
-    return Endless()
+    return Endless(numerics)
 
 
 ONE_WORKER = pytest.mark.parametrize("pool", ["local", "ray, one worker"], indirect=True)  # actors start slowly
@@ -100,7 +104,7 @@ ONE_WORKER = pytest.mark.parametrize("pool", ["local", "ray, one worker"], indir
 @ONE_WORKER
 @pytest.mark.timeout(90)
 def test_leaving_a_training_ends_it(pool: Pool, task: TrainingTask) -> None:
-    for _ in pool.train(endless_task()):
+    for _ in pool.train(endless_task(task.numerics)):
         break
     assert isinstance(list(pool.train(task))[-1], Trained), "it does not wait behind what nobody wants any more"
 
@@ -115,3 +119,10 @@ def test_training_and_scoring_take_turns_in_one_pool(
         ((_, outcome),) = evaluator.evaluate(genomes[:1])
     assert isinstance(outcome, Evaluation)
     assert outcome.loss == expected[0].loss
+
+
+@ONE_WORKER
+def test_a_training_on_another_kind_of_device_is_refused(pool: Pool, task: TrainingTask) -> None:
+    elsewhere = replace(task, numerics=replace(task.numerics, device_kind="cuda NVIDIA of another machine"))
+    with pytest.raises(BadInput, match="another machine"):
+        next(iter(pool.train(elsewhere)))
