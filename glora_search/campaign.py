@@ -5,8 +5,8 @@ config - inputs - pool - train, or find by recipe - search - finalists - test, o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from db.errors import LeaseLost
@@ -28,10 +28,15 @@ from glora_search.shared_weights import recipe_of, train_or_find, watched
 from supernet.export import require_free
 from supernet.numerics import Numerics, from_dict
 from workers.pools import open_pool
+from workers.settings import WorkerSettings
 from workers.trainer import Pool
 
+Pools = Callable[[WorkerSettings], AbstractContextManager[Pool]]
 
-def run(settings: CampaignSettings, db: str, places: Places, display: Display) -> dict[str, Any]:
+
+def run(
+    settings: CampaignSettings, db: str, places: Places, display: Display, pools: Pools = open_pool
+) -> dict[str, Any]:
     """Carry a campaign to its end, from wherever it stands, and return its report.
 
     Raises BadInput, Infeasible or NameTaken before anything is written (a new database too is made after all that);
@@ -43,7 +48,7 @@ def run(settings: CampaignSettings, db: str, places: Places, display: Display) -
     places.require_writable()
     require_free(places.export(settings.name, settings.export.to))
     inputs = prepare(settings)
-    with open_pool(settings.workers) as pool, open_store(db) as store:
+    with pools(settings.workers) as pool, open_store(db) as store:
         campaign = enrol(settings, store)
         with driving(store, settings.name) as fenced, _in_state(fenced, settings.name):
             for done in ("pause", "cancel"):  # asked of an earlier run; a stop holds until the report is made

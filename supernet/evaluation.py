@@ -64,6 +64,10 @@ class ScoringTask:
     numerics: Numerics
     head_only: bool = False  # the trained tensors are a head's alone: a linear probe
 
+    def scorer(self) -> Scorer:
+        """Built where it computes."""
+        return Scorer(self)
+
 
 class NotFinite(ArithmeticError):
     """A logit or loss that is not finite: the candidate is a failure."""
@@ -85,6 +89,10 @@ class Scorer:
                 self.plain.get_submodule(path).to(torch.bfloat16)
         self.images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, device)
         self.labels = torch.tensor(task.split.labels, device=device)  # (n,)
+
+    def parameters(self, genome: str) -> int:
+        """Trainable, the head not counted."""
+        return self.supernet.space.parameters(genome)
 
     def score(self, genome: str, hopeless: Hopeless | None = None) -> Measurement:
         """Raises NotFinite where a loss is not a number."""

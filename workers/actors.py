@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import ray
 
-from supernet.evaluation import Hopeless, Scorer, ScoringTask
+from supernet.evaluation import Hopeless
 from supernet.training import Progress
-from workers.evaluator import Outcome, evaluate_one
+from workers.evaluator import Outcome, Scorable, Scoring, evaluate_one
 from workers.provides import require_provided
 from workers.trainer import Result, Task
 from workers.versions import require_same
@@ -19,14 +19,14 @@ class ScoringActor:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.scorer: Scorer | None = None
+        self.scorer: Scoring | None = None
 
-    def load(self, task: ScoringTask, driver: str) -> None:
+    def load(self, task: Scorable, driver: str) -> None:
         """Raises BadInput if this worker has other versions or another device than the campaign's."""
         require_same(driver)
         require_provided(task.numerics)
         self.scorer = None  # two at a time may be more than the device holds
-        self.scorer = Scorer(task)
+        self.scorer = task.scorer()
 
     def score(self, genome: str, hopeless: Hopeless | None) -> Outcome:
         assert self.scorer is not None, "a worker loads before it scores"

@@ -16,10 +16,10 @@ import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from supernet.errors import BadInput
-from supernet.evaluation import Hopeless, ScoringTask
+from supernet.evaluation import Hopeless
 from workers import versions
 from workers.actors import ScoringActor
-from workers.evaluator import Failure, Outcome
+from workers.evaluator import Failure, Outcome, Scorable
 from workers.settings import WorkerSettings
 
 # How Ray says that a worker is gone; that its monitor killed one for the machine's memory is no RayActorError.
@@ -43,9 +43,7 @@ class Slot:
 class RayEvaluator:
     """The evaluator port on actors that each hold the supernet and the split."""
 
-    def __init__(
-        self, task: ScoringTask, settings: WorkerSettings, slots: Sequence[Slot], patience: float = 1.0
-    ) -> None:
+    def __init__(self, task: Scorable, settings: WorkerSettings, slots: Sequence[Slot], patience: float = 1.0) -> None:
         self.settings, self.slots, self.task = settings, slots, ray.put(task)
         self.timeout = settings.timeout * patience  # seconds
         for slot in self.slots:

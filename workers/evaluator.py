@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from supernet.evaluation import Hopeless, NotFinite, Scorer
+from supernet.evaluation import Hopeless, Measurement, NotFinite
+from supernet.numerics import Numerics
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,27 @@ class Raced:
 Outcome = Evaluation | Failure | Raced
 
 
+class Scoring(Protocol):
+    """What a worker holds: `supernet.evaluation.Scorer`, or a stand-in that comes to harm on purpose."""
+
+    def score(self, genome: str, hopeless: Hopeless | None = None) -> Measurement:
+        """The subnet's result, up to where the racing rule drops it."""
+
+    def parameters(self, genome: str) -> int:
+        """Trainable, the head not counted."""
+
+
+class Scorable(Protocol):
+    """A value that travels and becomes a scorer where it is sent: `supernet.evaluation.ScoringTask`."""
+
+    @property
+    def numerics(self) -> Numerics:
+        """What its numbers depend on; a worker that cannot provide them refuses the task."""
+
+    def scorer(self) -> Scoring:
+        """Built once a worker."""
+
+
 class Evaluator(Protocol):
     """In process and on Ray; one contract suite holds for both."""
 
@@ -58,7 +80,7 @@ class Evaluator(Protocol):
         """
 
 
-def evaluate_one(scorer: Scorer, genome: str, hopeless: Hopeless | None, worker: str) -> Outcome:
+def evaluate_one(scorer: Scoring, genome: str, hopeless: Hopeless | None, worker: str) -> Outcome:
     """Score a genome; whatever goes wrong becomes a Failure."""
     begin = time.perf_counter()
     try:
@@ -71,5 +93,4 @@ def evaluate_one(scorer: Scorer, genome: str, hopeless: Hopeless | None, worker:
     partial = found.partial
     if not found.complete:
         return Raced(partial.seen, partial.total, partial.correct, partial.loss, seconds, worker)
-    parameters = scorer.supernet.space.parameters(genome)
-    return Evaluation(found.accuracy, found.loss, parameters, found.correct, seconds, worker)
+    return Evaluation(found.accuracy, found.loss, scorer.parameters(genome), found.correct, seconds, worker)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from supernet.evaluation import Hopeless, Scorer, ScoringTask
+from supernet.evaluation import Hopeless
 from supernet.numerics import Numerics, probe
 from supernet.training import Progress
-from workers.evaluator import Evaluator, Outcome, evaluate_one
+from workers.evaluator import Evaluator, Outcome, Scorable, evaluate_one
 from workers.provides import require_provided
 from workers.settings import WorkerSettings
 from workers.threads import threads_per_worker
@@ -18,9 +18,9 @@ from workers.trainer import Result, Task
 class LocalEvaluator:
     """Scores genomes one after the other. A candidate that hangs hangs the search: the timeout is Ray's."""
 
-    def __init__(self, task: ScoringTask) -> None:
+    def __init__(self, task: Scorable) -> None:
         require_provided(task.numerics)
-        self.scorer = Scorer(task)
+        self.scorer = task.scorer()
 
     def evaluate(self, genomes: Iterable[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
         """In the given order."""
@@ -42,5 +42,5 @@ class LocalPool:
         return task.run()
 
     @contextmanager
-    def evaluator(self, task: ScoringTask, patience: float = 1.0) -> Iterator[Evaluator]:
+    def evaluator(self, task: Scorable, patience: float = 1.0) -> Iterator[Evaluator]:
         yield LocalEvaluator(task)

@@ -10,14 +10,13 @@ import ray
 from ray.exceptions import RayTaskError
 
 from supernet.errors import BadInput
-from supernet.evaluation import ScoringTask
 from supernet.numerics import Numerics, probe
 from supernet.training import Progress
 from workers import versions
 from workers.actors import TrainingActor
 from workers.cluster import require_resources
 from workers.dispatch import DEATHS, RayEvaluator, Slot, stop
-from workers.evaluator import Evaluator
+from workers.evaluator import Evaluator, Scorable
 from workers.settings import WorkerSettings
 from workers.threads import threads_per_worker, training_threads
 from workers.trainer import Result, Task
@@ -66,7 +65,7 @@ class RayPool:
             raise
 
     @contextmanager
-    def evaluator(self, task: ScoringTask, patience: float = 1.0) -> Iterator[Evaluator]:
+    def evaluator(self, task: Scorable, patience: float = 1.0) -> Iterator[Evaluator]:
         assert not self._scoring, "evaluators of one pool share its actors: close one before the next is opened"
         self._stop_trainer()
         self._scoring = True

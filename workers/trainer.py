@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
-from supernet.evaluation import ScoringTask
 from supernet.numerics import Numerics
 from supernet.training import Progress
-from workers.evaluator import Evaluator
+from workers.evaluator import Evaluator, Scorable
 
 Result = TypeVar("Result")  # what a task leaves behind, such as Trained
 Yields = TypeVar("Yields", covariant=True)
@@ -35,7 +34,7 @@ class Pool(Protocol):
     def train(self, task: Task[Result]) -> Iterator[Progress | Result]:
         """Run the task on one worker with all of the pool's threads."""
 
-    def evaluator(self, task: ScoringTask, patience: float = 1.0) -> AbstractContextManager[Evaluator]:
+    def evaluator(self, task: Scorable, patience: float = 1.0) -> AbstractContextManager[Evaluator]:
         """Workers that hold the supernet and the split; a candidate may take `patience` times workers.timeout.
 
         Raises BadInput if they cannot provide the numerics.

@@ -1,0 +1,77 @@
+"""Run the experiments and print what was found; with `--write FILE` put the table between the file's two marks."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from chaos.figures import Figure, unmet
+
+# title -> module and function; each takes a folder of its own and returns figures
+EXPERIMENTS = {
+    "T1 The driver is killed again and again": "driver:killed",
+}
+BEGIN, END = "<!-- figures: written by make chaos -->", "<!-- end of figures -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument("only", nargs="*", help="which, by the beginning of their titles: T1 T5")
+    parser.add_argument("--write", type=Path, help="a Markdown file that gets the table")
+    parser.add_argument("--json", type=Path, help="a file that gets the figures as JSON")
+    chosen = parser.parse_args()
+    found: dict[str, list[Figure]] = {}
+    for title, address in EXPERIMENTS.items():
+        if chosen.only and title.split()[0] not in chosen.only:
+            continue
+        print(f"{title} ...", file=sys.stderr, flush=True)
+        begin = time.monotonic()
+        module, function = address.split(":")
+        with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
+            found[title] = getattr(importlib.import_module(f"chaos.{module}"), function)(Path(folder))
+        print(f"  {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+        print("\n".join(lines(title, found[title])), flush=True)
+    if chosen.json:
+        chosen.json.write_text(json.dumps({title: [vars(each) for each in each] for title, each in found.items()}))
+    if chosen.write:
+        put(chosen.write, found)
+    if missed := [figure for figures in found.values() for figure in unmet(figures)]:
+        sys.exit(f"{len(missed)} figures are not met.")
+
+
+def lines(title: str, figures: Iterable[Figure]) -> list[str]:
+    """For a terminal."""
+    return [
+        title,
+        *(f"  {'ok ' if each.met else 'NOT'} {each.found:>14}  ({each.bar})  {each.what}" for each in figures),
+    ]
+
+
+def put(file: Path, found: dict[str, list[Figure]]) -> None:
+    """Replace what stands between the marks."""
+    rows = ["| what | must be | found |", "|---|---|---|"]
+    for title, figures in found.items():
+        rows.append(f"| **{title}** | | |")
+        rows += [f"| {each.what} | {each.bar} | {each.found}{'' if each.met else ' **(not met)**'} |" for each in figures]
+    before, rest = file.read_text(encoding="utf-8").split(BEGIN)
+    text = f"{before}{BEGIN}\n\n{machine()}\n\n" + "\n".join(rows) + f"\n\n{END}{rest.split(END)[1]}"
+    file.write_text(text, encoding="utf-8")
+
+
+def machine() -> str:
+    """Where it was measured."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cores = len(os.sched_getaffinity(0))
+    return f"Measured on {cores} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}."
+
+
+if __name__ == "__main__":
+    main()
