@@ -19,6 +19,7 @@ from chaos.figures import Figure, unmet
 EXPERIMENTS = {
     "T1 The driver is killed again and again": "driver:killed",
 }
+MET = {True: "", False: " **(not met)**"}
 BEGIN, END = "<!-- figures: written by make chaos -->", "<!-- end of figures -->"
 
 
@@ -40,7 +41,9 @@ def main() -> None:
         print(f"  {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
         print("\n".join(lines(title, found[title])), flush=True)
     if chosen.json:
-        chosen.json.write_text(json.dumps({title: [vars(each) for each in each] for title, each in found.items()}))
+        chosen.json.write_text(
+            json.dumps({title: [vars(figure) for figure in figures] for title, figures in found.items()})
+        )
     if chosen.write:
         put(chosen.write, found)
     if missed := [figure for figures in found.values() for figure in unmet(figures)]:
@@ -60,7 +63,9 @@ def put(file: Path, found: dict[str, list[Figure]]) -> None:
     rows = ["| what | must be | found |", "|---|---|---|"]
     for title, figures in found.items():
         rows.append(f"| **{title}** | | |")
-        rows += [f"| {each.what} | {each.bar} | {each.found}{'' if each.met else ' **(not met)**'} |" for each in figures]
+        rows += [
+            f"| {each.what} | {each.bar} | {each.found}{'' if each.met else ' **(not met)**'} |" for each in figures
+        ]
     before, rest = file.read_text(encoding="utf-8").split(BEGIN)
     text = f"{before}{BEGIN}\n\n{machine()}\n\n" + "\n".join(rows) + f"\n\n{END}{rest.split(END)[1]}"
     file.write_text(text, encoding="utf-8")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chaos import tiny
 from db.records import Proposal
 from db.store import Store, open_store
 from glora_search.display import Advance
@@ -121,71 +123,27 @@ def hashing() -> type[Hashing]:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """timm's `test_vit` at 32 pixels, as a file: seeded numbers, large enough to tell classes apart."""
-    import timm
-    import torch
-    from safetensors.torch import save_file
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = timm.create_model("test_vit", pretrained=False, num_classes=0, img_size=32)
-        state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        state |= {name: torch.randn_like(t) / t.shape[1] ** 0.5 for name, t in state.items() if t.ndim == 2}
+    """timm's `test_vit` at 32 pixels, as a file."""
     path = tmp_path_factory.mktemp("weights") / "test_vit.safetensors"
-    save_file(state, path)
+    tiny.write_weights(path)
     return path
 
 
 @pytest.fixture(scope="session")
 def write_task() -> Callable[[Path], Path]:
-    import numpy as np
-    from PIL import Image
-
-    def write_task(folder: Path) -> Path:
-        """A VTAB-1K task of three classes, small enough for a test: noise around a grey of the class."""
-        generator = np.random.default_rng(0)
-        for name, count in (("train800", 48), ("val200", 24), ("test", 60)):
-            (folder / "images" / name).mkdir(parents=True)
-            lines = [f"images/{name}/{number:03}.png {number % 3}\n" for number in range(count)]
-            for line in lines:
-                path, label = line.split()
-                pixels = generator.integers(-60, 60, (8, 8, 3)) + 80 + 40 * int(label)
-                Image.fromarray(pixels.astype(np.uint8)).save(folder / path)
-            (folder / f"{name}.txt").write_text("".join(lines))
-        return folder
-
-    return write_task
+    """Writes a VTAB-1K task of three classes."""
+    return tiny.write_greys
 
 
 @pytest.fixture(scope="session")
-def greys(write_task: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_task(tmp_path_factory.mktemp("data") / "greys")
+def greys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_greys(tmp_path_factory.mktemp("data") / "greys")
 
 
 @pytest.fixture(scope="session")
 def config(weights: Path, greys: Path) -> Callable[..., dict[str, Any]]:
-    def config(**sections: Mapping[str, Any] | str | int) -> dict[str, Any]:
-        """A campaign of seconds, as plain data; `sections` are merged into it."""
-        plain: dict[str, Any] = {
-            "name": "tiny",
-            "backbone": {"model": "test_vit", "weights": str(weights), "image_size": 32},
-            "data": {"source": "vtab", "root": str(greys)},
-            "training": {"epochs": 2, "batch_size": 24, "warmup_epochs": 0, "learning_rate": 5e-3},
-            "search": {
-                "population": 6,
-                "generations": 2,
-                "parents": 3,
-                "crossover": 3,
-                "mutation": 3,
-                "finalists": 2,
-            },
-            "workers": {"backend": "local", "threads": 1},
-        }
-        for key, value in sections.items():
-            plain[key] = plain.get(key, {}) | value if isinstance(value, Mapping) else value
-        return plain
-
-    return config
+    """A campaign of seconds, as plain data; sections are merged into it."""
+    return partial(tiny.config, weights, greys)
 
 
 @dataclass
