@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from supernet import selfcheck
 from supernet.backbone import Backbone, build
 from supernet.data import Split
 from supernet.examples import DeviceImages
@@ -89,16 +90,26 @@ class Scorer:
                 self.plain.get_submodule(path).to(torch.bfloat16)
         self.images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, device)
         self.labels = torch.tensor(task.split.labels, device=device)  # (n,)
+        self.base = None if task.head_only else selfcheck.untouched(self, task.trained)  # before anything is merged
+
+    def check(self) -> None:
+        """Raises BadInput if this worker computes wrongly. A head alone has no subnets to compare."""
+        if self.base is not None:
+            selfcheck.check(self, self.base)
 
     def parameters(self, genome: str) -> int:
         """Trainable, the head not counted."""
         return self.supernet.space.parameters(genome)
 
-    def score(self, genome: str, hopeless: Hopeless | None = None) -> Measurement:
-        """Raises NotFinite where a loss is not a number."""
+    def score(self, genome: str, hopeless: Hopeless | None = None, chunk: int | None = None) -> Measurement:
+        """Raises NotFinite where a loss is not a number.
+
+        A `chunk` below the campaign's needs less memory and may move a last bit. The racing rule is asked after as many
+        examples as ever.
+        """
         merge_into(self.plain, self.supernet, genome)
         total, seen, right, loss = len(self.images), 0, [], 0
-        for logits, labels in self._chunks():
+        for logits, labels in self._chunks(chunk or self.numerics.chunk):
             losses = F.cross_entropy(logits, labels, reduction="none").double()  # (chunk,)
             if not bool(losses.isfinite().all()):
                 raise NotFinite(f"The loss of {int((~losses.isfinite()).sum())} examples is not finite.")
@@ -115,15 +126,21 @@ class Scorer:
             partial=partial,
         )
 
+    def _chunks(self, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """(logits (k, classes) float32, labels (k,)) of each of the campaign's chunks, in the split's order."""
+        for start in range(0, len(self.images), self.numerics.chunk):
+            labels = self.labels[start : start + self.numerics.chunk]
+            stop = start + len(labels)
+            parts = [self.logits(slice(i, min(i + chunk, stop)), chunk) for i in range(start, stop, chunk)]
+            yield torch.cat(parts), labels
+
     @torch.no_grad()
-    def _chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """(logits (k, classes) float32, labels (k,)) a chunk, in the split's order."""
-        chunk = self.numerics.chunk
-        for start in range(0, len(self.images), chunk):
-            images, labels = self.images[start : start + chunk], self.labels[start : start + chunk]
-            missing = chunk - len(images)
-            if missing:
-                images = torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
-            with autocast(self.numerics):
-                logits = self.plain(images)
-            yield logits[: len(labels)].float(), labels
+    def logits(self, examples: slice, chunk: int) -> Tensor:
+        """(k, classes) float32 of what was merged last, for at most `chunk` examples, padded to as many."""
+        images = self.images[examples]  # (k, 3, h, w)
+        count = len(images)
+        if count < chunk:
+            images = torch.cat([images, images.new_zeros(chunk - count, *images.shape[1:])])
+        with autocast(self.numerics):
+            found: Tensor = self.plain(images)
+        return found[:count].float()

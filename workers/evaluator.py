@@ -6,9 +6,11 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 from typing import Protocol
 
 from supernet.evaluation import Hopeless, Measurement, NotFinite
+from supernet.memory import free, is_out_of_memory
 from supernet.numerics import Numerics
 
 
@@ -22,13 +24,14 @@ class Evaluation:
     correct: bytes  # one bit an example, numpy.packbits order
     seconds: float  # merge and forward
     worker: str
+    chunk: int | None = None  # examples at a time, where memory was too small for the campaign's numerics
 
 
 @dataclass(frozen=True)
 class Failure:
     """A candidate that could not be scored: data, not the end of a campaign."""
 
-    kind: str  # `not finite`, `timeout`, `worker died`, or the exception's name
+    kind: str  # `not finite`, `impossible`, `out of memory`, `timeout`, `worker died`, or the exception's name
     message: str  # the traceback, or what is known
     seconds: float
     worker: str
@@ -52,8 +55,18 @@ Outcome = Evaluation | Failure | Raced
 class Scoring(Protocol):
     """What a worker holds: `supernet.evaluation.Scorer`, or a stand-in that comes to harm on purpose."""
 
-    def score(self, genome: str, hopeless: Hopeless | None = None) -> Measurement:
-        """The subnet's result, up to where the racing rule drops it."""
+    @property
+    def numerics(self) -> Numerics:
+        """The campaign's."""
+
+    def check(self) -> None:
+        """Raises BadInput if it computes wrongly; called once, before any candidate."""
+
+    def score(self, genome: str, hopeless: Hopeless | None = None, chunk: int | None = None) -> Measurement:
+        """The subnet's result, up to where the racing rule drops it; `chunk` examples at a time, if not numerics.chunk.
+
+        The rule is asked after numerics.chunk examples, twice as many and so on, whatever the chunk.
+        """
 
     def parameters(self, genome: str) -> int:
         """Trainable, the head not counted."""
@@ -76,7 +89,8 @@ class Evaluator(Protocol):
     def evaluate(self, genomes: Iterable[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
         """(index into genomes, outcome), each index once, in any order. `hopeless` is a value that travels.
 
-        A genome is taken from the iterable only when a worker is free for it, so its end may be decided meanwhile.
+        A genome is taken from the iterable only when a worker is free for it or has none ahead, so the iterable's end
+        may be decided meanwhile.
         """
 
 
@@ -84,13 +98,38 @@ def evaluate_one(scorer: Scoring, genome: str, hopeless: Hopeless | None, worker
     """Score a genome; whatever goes wrong becomes a Failure."""
     begin = time.perf_counter()
     try:
-        found = scorer.score(genome, hopeless)
+        found, chunk = _fitting(scorer, genome, hopeless)
+        parameters, flaw = scorer.parameters(genome), _flaw(found)
     except NotFinite as error:
         return Failure("not finite", str(error), time.perf_counter() - begin, worker)
     except Exception as error:
-        return Failure(type(error).__name__, traceback.format_exc(), time.perf_counter() - begin, worker)
+        kind = "out of memory" if is_out_of_memory(error) else type(error).__name__
+        return Failure(kind, traceback.format_exc(), time.perf_counter() - begin, worker)
     seconds = time.perf_counter() - begin
+    if flaw is not None:
+        return Failure(flaw, f"accuracy {found.accuracy}, loss {found.loss}", seconds, worker)
     partial = found.partial
     if not found.complete:
         return Raced(partial.seen, partial.total, partial.correct, partial.loss, seconds, worker)
-    return Evaluation(found.accuracy, found.loss, scorer.parameters(genome), found.correct, seconds, worker)
+    return Evaluation(found.accuracy, found.loss, parameters, found.correct, seconds, worker, chunk)
+
+
+def _fitting(scorer: Scoring, genome: str, hopeless: Hopeless | None) -> tuple[Measurement, int | None]:
+    """(result, examples at a time if fewer than the campaign's): half as many whenever memory runs out, down to one."""
+    chunk: int | None = None
+    while True:
+        try:
+            return scorer.score(genome, hopeless, chunk), chunk
+        except Exception as error:
+            half = (chunk or scorer.numerics.chunk) // 2
+            if half == 0 or not is_out_of_memory(error):
+                raise
+        free()  # out of the handler: the error's traceback held the tensors
+        chunk = half
+
+
+def _flaw(found: Measurement) -> str | None:
+    """The kind of failure, where the figures are none."""
+    if not (isfinite(found.accuracy) and isfinite(found.loss)):
+        return "not finite"
+    return None if 0 <= found.accuracy <= 1 and found.loss >= 0 else "impossible"

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from supernet.evaluation import Hopeless
+from supernet.memory import advised
 from supernet.numerics import Numerics, probe
 from supernet.training import Progress
 from workers.evaluator import Evaluator, Outcome, Scorable, evaluate_one
 from workers.provides import require_provided
 from workers.settings import WorkerSettings
 from workers.threads import threads_per_worker
-from workers.trainer import Result, Task
+from workers.trainer import LESS_AT_A_TIME, Result, Task
 
 
 class LocalEvaluator:
@@ -21,6 +22,7 @@ class LocalEvaluator:
     def __init__(self, task: Scorable) -> None:
         require_provided(task.numerics)
         self.scorer = task.scorer()
+        self.scorer.check()
 
     def evaluate(self, genomes: Iterable[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
         """In the given order."""
@@ -39,7 +41,8 @@ class LocalPool:
 
     def train(self, task: Task[Result]) -> Iterator[Progress | Result]:
         require_provided(task.numerics)
-        return task.run()
+        with advised(LESS_AT_A_TIME):
+            yield from task.run()
 
     @contextmanager
     def evaluator(self, task: Scorable, patience: float = 1.0) -> Iterator[Evaluator]:

@@ -15,9 +15,11 @@ from supernet.training import Progress
 from workers import versions
 from workers.actors import TrainingActor
 from workers.cluster import require_resources
-from workers.dispatch import DEATHS, RayEvaluator, Slot, stop
+from workers.dispatch import RayEvaluator
 from workers.evaluator import Evaluator, Scorable
 from workers.settings import WorkerSettings
+from workers.slots import DEATHS, Slot
+from workers.spare import Spare
 from workers.threads import threads_per_worker, training_threads
 from workers.trainer import Result, Task
 
@@ -34,7 +36,8 @@ class RayPool:
         self.threads = threads_per_worker(settings)
         require_resources(self.threads, settings.gpus_per_worker)
         reserved = {"num_cpus": self.threads, "num_gpus": settings.gpus_per_worker}
-        self._slots = [Slot(f"ray-{number}", reserved) for number in range(settings.count)]
+        self._spare = None if settings.gpus_per_worker or settings.address else Spare()
+        self._slots = [Slot(f"ray-{number}", reserved, self._spare) for number in range(settings.count)]
         self._trainer: Any = None
         self._scoring = False
 
@@ -48,7 +51,7 @@ class RayPool:
     def train(self, task: Task[Result]) -> Iterator[Progress | Result]:
         """Training has an actor to itself, with a whole GPU where workers have a part of one."""
         for slot in self._slots:
-            stop(slot)
+            slot.stop()
         try:
             for item in self._training_actor().run.remote(ray.put(task), versions.here()):
                 yield ray.get(item)
@@ -78,7 +81,9 @@ class RayPool:
         """Stop all actors."""
         self._stop_trainer()
         for slot in self._slots:
-            stop(slot)
+            slot.stop()
+        if self._spare is not None:
+            self._spare.stop()
 
     def _training_actor(self) -> Any:
         if self._trainer is None:

@@ -13,6 +13,8 @@ from workers.evaluator import Evaluator, Scorable
 Result = TypeVar("Result")  # what a task leaves behind, such as Trained
 Yields = TypeVar("Yields", covariant=True)
 
+LESS_AT_A_TIME = "Lower training.batch_size."  # what both pools say when a training runs out of memory
+
 
 class Task(Protocol[Yields]):
     """Work with a result: a value that travels, such as TrainingTask, ProbeTask or CostTask."""

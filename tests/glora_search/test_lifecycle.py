@@ -198,10 +198,10 @@ def test_retry_queues_failures_alone_and_the_search_ends_as_if_they_had_not_fail
 
     score, broken = Scorer.score, {finished.found()[2][1], finished.found()[4][1]}  # genomes of generation 0
 
-    def failing(self: Scorer, genome: str, hopeless: Any = None) -> Measurement:
+    def failing(self: Scorer, genome: str, hopeless: Any = None, chunk: int | None = None) -> Measurement:
         if genome in broken:
             raise MemoryError("out of memory")
-        return score(self, genome, hopeless)
+        return score(self, genome, hopeless, chunk)
 
     with monkeypatch.context() as patched:
         patched.setattr(Scorer, "score", failing)
@@ -278,7 +278,7 @@ def test_a_deleted_campaign_is_gone_and_what_it_evaluated_is_known(workshop: Any
     called: list[str] = []
     before = Scorer.score
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Scorer, "score", lambda self, genome, rule=None: called.append(genome) or before(self, genome))
+        patched.setattr(Scorer, "score", lambda self, genome, *_: called.append(genome) or before(self, genome))
         workshop.launch()
     assert workshop.found() == finished.found()
     searched = {row[1] for row in finished.found()}

@@ -15,16 +15,20 @@ from typing import Any
 import pytest
 import ray
 
+from chaos.stub import Crash, Fault, Slow, StubTask, answer, numerics
 from supernet.errors import BadInput
 from supernet.evaluation import Hopeless, Measurement, Partial, ScoringTask
 from supernet.trained import Trained
 from workers import versions
 from workers.cluster import _require_listening, require_resources
+from workers.dispatch import RayEvaluator
 from workers.evaluator import Evaluation, Evaluator, Failure, Outcome
 from workers.local import LocalPool
 from workers.pool import RayPool
 from workers.pools import open_pool
 from workers.settings import WorkerSettings
+from workers.slots import Candidate, Slot, Waiting
+from workers.spare import Spare
 from workers.threads import threads_per_worker, training_threads
 
 WORKERS = 3
@@ -135,6 +139,126 @@ def test_a_supernet_under_which_workers_die_while_loading_is_given_up(scoring: S
     ):
         list(evaluator.evaluate(genomes))
     pool.close()
+
+
+# One that runs and one that lies ready
+
+CRASH = Fault(Crash(), 2)
+
+
+def fatal_and_harmless(fault: Fault, kinds: str) -> list[str]:
+    """A genome for each letter: `f` meets the fault, `h` does not."""
+    numbers = [str(number) for number in range(100)]
+    fatal, harmless = [each for each in numbers if fault.hits(each)], [each for each in numbers if not fault.hits(each)]
+    return [(fatal if kind == "f" else harmless).pop() for kind in kinds]
+
+
+def test_what_waits_goes_out_in_order_and_what_comes_back_goes_first() -> None:
+    waiting = Waiting("abcd")
+    first, second = waiting.take(), waiting.take()
+    assert (first, second) == (Candidate(0, "a"), Candidate(1, "b"))
+    waiting.put_back([Candidate(0, "a"), Candidate(1, "b")])
+    taken = [waiting.take() for _ in range(4)]
+    assert [candidate.genome for candidate in taken if candidate] == ["a", "b", "c", "d"]
+    assert waiting, "there may be more until it was asked"
+    assert waiting.take() is None
+    assert not waiting
+    waiting.put_back([Candidate(3, "d")])
+    assert waiting
+
+
+def test_idle_workers_are_filled_before_anything_is_handed_out_ahead(pool: RayPool) -> None:
+    with pool.evaluator(StubTask(numerics(), (Fault(Slow(0.5)),))) as evaluator:
+        until_all_are_at_work(evaluator, ["a", "b", "c", "d"])
+        assert len({outcome.worker for _, outcome in evaluator.evaluate(["a", "b", "c"])}) == WORKERS
+
+
+def test_a_worker_has_one_candidate_ahead_and_no_more(pool: RayPool) -> None:
+    taken: list[str] = []
+
+    def genomes() -> Iterator[str]:
+        for letter in "abcdefghijklmnopqrst":
+            taken.append(letter)
+            yield letter
+
+    with pool.evaluator(StubTask(numerics())) as evaluator:
+        until_all_are_at_work(evaluator, ["a", "b", "c", "d"])
+        for done, (_, outcome) in enumerate(evaluator.evaluate(genomes())):
+            assert isinstance(outcome, Evaluation)
+            assert len(taken) <= done + 2 * WORKERS
+
+
+def test_one_that_must_be_alone_goes_to_an_idle_worker_only() -> None:
+    waiting = Waiting("abc")
+    waiting.put_back([Candidate(7, "x", alone=True), Candidate(8, "y")])
+    assert waiting.take(ahead=True) == Candidate(8, "y")
+    assert waiting.take(ahead=True) == Candidate(0, "a")
+    assert waiting.take() == Candidate(7, "x", alone=True)
+
+
+def test_only_the_one_that_ran_is_charged_with_its_workers_death(tmp_path: Path) -> None:
+    """With a single attempt, what lay ready behind it would fail too if it were charged."""
+    genomes = fatal_and_harmless(CRASH, "fhh")
+    task = StubTask(numerics(), (CRASH,), tmp_path / "log")
+    pool = RayPool(WorkerSettings(count=1, threads=1, attempts=1))
+    with pool.evaluator(task) as evaluator:
+        outcomes = collect(evaluator.evaluate(genomes), 3)
+    pool.close()
+    assert [type(outcome) for outcome in outcomes] == [Failure, Evaluation, Evaluation]
+    assert [line.genome for line in task.begun() if line.genome] == genomes, "each once, what came back first"
+
+
+def test_one_that_kills_its_workers_takes_no_other_with_it() -> None:
+    """Candidates that take no time: a worker's answer on the first of two may die with it under the second."""
+    genomes = fatal_and_harmless(CRASH, "hhfhfh")
+    pool = RayPool(WorkerSettings(count=1, threads=1, attempts=2))
+    with pool.evaluator(StubTask(numerics(), (CRASH,))) as evaluator:
+        outcomes = collect(evaluator.evaluate(genomes), 6)
+    pool.close()
+    failed = [outcome.message for outcome in outcomes if isinstance(outcome, Failure)]
+    assert failed == ["2 workers died of it."] * 2
+    assert [isinstance(outcome, Failure) for outcome in outcomes] == [CRASH.hits(genome) for genome in genomes]
+
+
+def test_a_result_that_is_there_once_its_worker_was_given_up_counts(
+    pool: RayPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = Slot.kill
+
+    def kill_late(slot: Slot) -> None:
+        if slot.given:
+            ray.wait([slot.call], timeout=60)
+        kill(slot)
+
+    late = Fault(Slow(TIMEOUT + 1), 4)
+    genomes = [f"genome {number}" for number in range(8)]
+    assert any(late.hits(genome) for genome in genomes)
+    monkeypatch.setattr(Slot, "kill", kill_late)
+    with pool.evaluator(StubTask(numerics(), (late,))) as evaluator:
+        outcomes = collect(evaluator.evaluate(genomes), 8)
+    assert [outcome.accuracy for outcome in outcomes if isinstance(outcome, Evaluation)] == [
+        answer(genome).accuracy for genome in genomes
+    ]
+
+
+# The spare
+
+
+def test_a_lost_worker_is_replaced_by_the_spare_and_the_spare_by_another() -> None:
+    spare = Spare()
+    slot = Slot("the place", {"num_cpus": 1}, spare)
+    evaluator = RayEvaluator(StubTask(numerics()), WorkerSettings(), [slot])
+    assert spare.actor is None, "it would compete with those that are loading"
+    collect(evaluator.evaluate(["a"]), 1)
+    lost, ready = slot.actor, spare.actor
+    slot.replace()
+    assert slot.actor is ready is not lost
+    (outcome,) = collect(evaluator.evaluate(["a"]), 1)
+    assert outcome.worker == "the place"
+    assert spare.actor is not None
+    slot.stop()
+    spare.stop()
+    assert spare.actor is None
 
 
 # Workers that hang, and consumers that dawdle

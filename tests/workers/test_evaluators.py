@@ -1,18 +1,24 @@
 """The evaluator port: what holds in process holds on Ray, to the last bit."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import ray
 
+from chaos.stub import Figures, Harm, OutOfMemory, Raise, StubScorer, StubTask, answer, numerics
 from supernet.data import Split
 from supernet.errors import BadInput, Corrupt
-from supernet.evaluation import Measurement, Partial, Scorer, ScoringTask
+from supernet.evaluation import Hopeless, Measurement, Partial, Scorer, ScoringTask
+from supernet.numerics import Numerics
 from supernet.trained import Trained
 from workers.evaluator import Evaluation, Failure, Outcome, Raced
 from workers.provides import require_provided
 from workers.trainer import Pool
+
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import this file
 
 
 def collect(outcomes: Iterable[tuple[int, Outcome]], count: int) -> list[Outcome]:
@@ -26,6 +32,67 @@ def assert_found(outcomes: Iterable[Outcome], expected: Iterable[Measurement]) -
     for outcome, measured in zip(outcomes, expected, strict=True):
         assert isinstance(outcome, Evaluation), outcome
         assert (outcome.accuracy, outcome.loss, outcome.correct) == (measured.accuracy, measured.loss, measured.correct)
+
+
+def corrupted(task: ScoringTask) -> ScoringTask:
+    """A weight of the plain model changes once it is built. Classes made here travel whole."""
+
+    class Corrupted(ScoringTask):
+        def scorer(self) -> Scorer:
+            scorer = super().scorer()
+            scorer.plain.get_parameter("norm.weight").data[0] += 0.5
+            return scorer
+
+    return Corrupted(**vars(task))
+
+
+def unmerged(task: ScoringTask) -> ScoringTask:
+    """Every genome is merged as if it changed nothing."""
+
+    class Unmerged(ScoringTask):
+        def scorer(self) -> Scorer:
+            scorer = super().scorer()
+            for site in scorer.supernet.sites.values():
+                merged = site.merged
+                site.merged = lambda forms, merged=merged: merged({})  # type: ignore[method-assign,misc]
+            return scorer
+
+    return Unmerged(**vars(task))
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A loss that was never computed."""
+
+    def __call__(self, found: Measurement, chunk: int) -> Measurement:
+        return replace(found, loss=None)  # type: ignore[arg-type]
+
+
+class Befallen(StubScorer):
+    """Each genome meets the harm that was meant for it."""
+
+    def __init__(self, harms: Mapping[str, Harm]) -> None:
+        super().__init__(StubTask(numerics()))
+        self.harms = harms
+
+    def score(self, genome: str, hopeless: Hopeless | None = None, chunk: int | None = None) -> Measurement:
+        found = super().score(genome, hopeless, chunk)
+        harm = self.harms.get(genome)
+        return found if harm is None else harm(found, chunk or self.numerics.chunk)
+
+
+@dataclass(frozen=True)
+class Befalling:
+    """A Scorable."""
+
+    harms: Mapping[str, Harm]
+
+    @property
+    def numerics(self) -> Numerics:
+        return numerics()
+
+    def scorer(self) -> Befallen:
+        return Befallen(self.harms)
 
 
 def test_every_genome_is_scored_once_and_to_the_last_bit_as_without_workers(
@@ -154,3 +221,64 @@ def test_a_probe_names_numerics_that_the_workers_provide(pool: Pool) -> None:
     if numerics.device.type == "cpu":
         require_provided(numerics)
     assert numerics.precision in why
+
+
+# Scorers that come to harm
+
+
+def test_every_harm_becomes_a_failure_of_its_kind_and_the_others_are_scored(pool: Pool) -> None:
+    nan, inf = float("nan"), float("inf")
+    harms: dict[str, tuple[Harm, str]] = {
+        "a": (Raise("our own mistake"), "LookupError"),
+        "b": (Figures(loss=nan), "not finite"),
+        "c": (Figures(loss=inf), "not finite"),
+        "d": (Figures(accuracy=nan), "not finite"),
+        "e": (Figures(loss=-0.5), "impossible"),
+        "f": (Figures(accuracy=1.5), "impossible"),
+        "g": (Missing(), "TypeError"),
+        "h": (OutOfMemory(), "out of memory"),
+    }
+    task = Befalling({genome: harm for genome, (harm, _) in harms.items()})
+    with pool.evaluator(task) as evaluator:
+        outcomes = collect(evaluator.evaluate([*harms, "z"]), len(harms) + 1)
+    for (_, kind), outcome in zip(harms.values(), outcomes, strict=False):
+        assert isinstance(outcome, Failure)
+        assert outcome.kind == kind
+    last = outcomes[-1]
+    assert isinstance(last, Evaluation)
+    assert (last.accuracy, last.loss, last.correct) == (answer("z").accuracy, answer("z").loss, answer("z").correct)
+
+
+def test_out_of_memory_halves_the_chunk_of_that_candidate_alone(pool: Pool) -> None:
+    task = Befalling({"five": OutOfMemory(fits=5), "one": OutOfMemory(fits=1), "none": OutOfMemory(fits=0)})
+    with pool.evaluator(task) as evaluator:
+        five, all_fit, one, none, again = collect(evaluator.evaluate(["five", "all", "one", "none", "all"]), 5)
+    chunks = [outcome.chunk for outcome in (five, all_fit, one, again) if isinstance(outcome, Evaluation)]
+    assert chunks == [4, None, 1, None], "of 16; None is the campaign's"
+    assert isinstance(none, Failure)
+    assert none.message.startswith("Traceback")
+    assert "1 examples at a time, where 0 fit" in none.message, "the last that was tried"
+
+
+@pytest.mark.parametrize("chunk", [None, 8, 5, 1])
+def test_a_racing_rule_is_asked_at_the_same_places_whatever_the_chunk(
+    scorer: Scorer, genomes: list[str], expected: list[Measurement], chunk: int | None
+) -> None:
+    asked: list[int] = []
+    found = scorer.score(genomes[0], lambda partial: bool(asked.append(partial.seen)), chunk)
+    assert asked == [16, 32]
+    assert found.complete
+    assert found.loss == pytest.approx(expected[0].loss, rel=1e-4)
+
+
+# A worker that computes wrongly
+
+
+def test_a_worker_that_computes_wrongly_is_refused_before_any_candidate(
+    pool: Pool, scoring: ScoringTask, genomes: list[str], expected: list[Measurement]
+) -> None:
+    for broken, said in ((corrupted(scoring), "computes wrongly"), (unmerged(scoring), "same logits for different")):
+        with pytest.raises(BadInput, match=said), pool.evaluator(broken) as evaluator:
+            list(evaluator.evaluate(genomes))
+    with pool.evaluator(scoring) as evaluator:
+        assert_found(collect(evaluator.evaluate(genomes[:2]), 2), expected[:2])

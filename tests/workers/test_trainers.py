@@ -81,6 +81,28 @@ def test_any_other_error_is_not_swallowed(pool: Pool, numerics: Numerics) -> Non
         next(stream)
 
 
+def greedy_task(numerics: Numerics) -> Any:
+    @dataclass(frozen=True)
+    class Greedy:
+        numerics: Numerics
+
+        def run(self) -> Iterator[Any]:
+            import torch
+
+            yield Progress(1, 2, 0.5, 0.0)
+            torch.empty(2**50)  # bytes
+
+    return Greedy(numerics)
+
+
+def test_a_training_that_runs_out_of_memory_says_what_to_lower(pool: Pool, numerics: Numerics) -> None:
+    stream = pool.train(greedy_task(numerics))
+    assert next(stream) == Progress(1, 2, 0.5, 0.0)
+    with pytest.raises(BadInput, match=r"^Training ran out of memory \(.*\)\. Lower training\.batch_size\.$") as caught:
+        next(stream)
+    assert caught.value.__suppress_context__
+
+
 def endless_task(numerics: Numerics) -> Any:
     @dataclass(frozen=True)
     class Endless:
