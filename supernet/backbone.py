@@ -6,10 +6,11 @@ the module of a `Backbone` again.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,11 @@ def load_backbone(
 
 def _blueprint(name: str, image_size: int | None = None, **arguments: Any) -> Any:
     """The timm model on the meta device: shapes without memory, made without drawing a number."""
+    return copy.deepcopy(_made(name, image_size, **arguments))
+
+
+@lru_cache(maxsize=8)  # initialising what has no memory takes timm a tenth of a second, and a worker builds many
+def _made(name: str, image_size: int | None, **arguments: Any) -> Any:
     with torch.device("meta"):
         return timm.create_model(name, pretrained=False, img_size=image_size, **arguments)
 
