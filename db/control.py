@@ -28,7 +28,7 @@ def request(session: Session, campaign_id: int, command: Command) -> None:
         raise ValueError(f"expected one of {', '.join(WEAKEST_FIRST)}, got {command!r}")
     weaker = WEAKEST_FIRST[: WEAKEST_FIRST.index(command)]
     asked = {"command": command, "created_at": now()}
-    first = insert(session, RequestRow).values(campaign_id=campaign_id, **asked)
+    first = insert(session.get_bind().dialect.name, RequestRow.__table__).values(campaign_id=campaign_id, **asked)
     stronger = RequestRow.command.in_(weaker)
     session.execute(first.on_conflict_do_update(index_elements=["campaign_id"], set_=asked, where=stronger))
 

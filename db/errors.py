@@ -28,8 +28,11 @@ class ReplayMismatch(StoreError):
 class Held(StoreError):
     """Another process runs the campaign, or did a moment ago."""
 
-    def __init__(self, message: str, holder: str, since: datetime, heartbeat: datetime, free_after: datetime) -> None:
+    def __init__(
+        self, message: str, holder: str, token: int, since: datetime, heartbeat: datetime, free_after: datetime
+    ) -> None:
         self.holder = holder
+        self.token = token  # of its lease
         self.since = since  # UTC, as the next two
         self.heartbeat = heartbeat  # the last one
         self.free_after = free_after  # then the lease may be taken over, if no other heartbeat comes

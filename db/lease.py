@@ -1,10 +1,11 @@
 """Two processes never both run a campaign: a lease with a heartbeat and a fencing token.
 
-Laws. A lease is given when nobody holds the campaign, or when its holder's last heartbeat is older than `stale_after`;
-each lease of a name has a token one higher than the last. A write under a lease checks in its own transaction that the
-campaign's token is still the lease's, and otherwise writes nothing: a process that slept through its lease can do no
-harm. Clocks decide only when a lease may be taken over, never whether two may write; processes on several machines need
-clocks that agree to well within `stale_after`.
+Laws. A lease is given when nobody holds the campaign, when its holder's last heartbeat is older than `stale_after`, or
+when the one that is held is known to be a dead process's, by its token; each lease of a name has a token one higher
+than the last. A write under a lease checks in its own transaction that the campaign's token is still the lease's, and
+otherwise writes nothing: a process that slept through its lease can do no harm. Clocks decide only when a lease may be
+taken over, never whether two may write; processes on several machines need clocks that agree to well within
+`stale_after`.
 
 `acquire` is one statement (INSERT .. ON CONFLICT DO UPDATE .. WHERE .. RETURNING), so that of many at once one wins.
 `fence` locks the lease's row on PostgreSQL: whoever takes over waits for the write under way.
@@ -13,7 +14,7 @@ clocks that agree to well within `stale_after`.
 from datetime import UTC, datetime, timedelta
 from shlex import quote
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import Held, LeaseLost
@@ -22,13 +23,19 @@ from db.models import LeaseRow
 from db.records import Lease as Lease
 from db.upsert import insert
 
+TABLE = LeaseRow.__table__.c
+SAME = TABLE.name == bindparam("name"), TABLE.token == bindparam("token"), TABLE.holder.is_not(None)
+FENCE = select(TABLE.token).where(*SAME).with_for_update(read=True)  # made once: every write of a campaign begins so
 
-def acquire(session: Session, name: str, holder: str, now: datetime, stale_after: timedelta) -> Lease:
+
+def acquire(
+    session: Session, name: str, holder: str, now: datetime, stale_after: timedelta, dead: int | None = None
+) -> Lease:
     """The lease of the campaign `name`. Raises `Held`."""
     holder = storable(holder)
     taken = {"holder": holder, "since": now, "heartbeat": now}
-    free = or_(LeaseRow.holder.is_(None), LeaseRow.heartbeat < now - stale_after)
-    first = insert(session, LeaseRow).values(name=name, token=1, **taken)
+    free = or_(LeaseRow.holder.is_(None), LeaseRow.heartbeat < now - stale_after, LeaseRow.token == dead)
+    first = insert(session.get_bind().dialect.name, LeaseRow.__table__).values(name=name, token=1, **taken)
     next_one = first.on_conflict_do_update(
         index_elements=["name"], set_={"token": LeaseRow.token + 1, **taken}, where=free
     )
@@ -52,7 +59,7 @@ def release(session: Session, lease: Lease) -> None:
 
 def fence(session: Session, lease: Lease) -> None:
     """Go on only under a good lease, which stays good until the transaction ends. Raises `LeaseLost`."""
-    if session.scalar(select(LeaseRow.token).where(*_good(lease)).with_for_update(read=True)) is None:
+    if session.connection().scalar(FENCE, {"name": lease.name, "token": lease.token}) is None:
         raise _lost(session, lease)
 
 
@@ -66,7 +73,7 @@ def _held(row: LeaseRow, stale_after: timedelta) -> Held:
     beats = f"its last heartbeat was at {_clock(row.heartbeat)}, and without another it is free after "
     advice = f"wait until then, or end that run with `glora-search pause {quote(row.name)}`"
     message = f"{who}; {beats}{_clock(free_after)}; {advice}"
-    return Held(message, str(row.holder), row.since, row.heartbeat, free_after)
+    return Held(message, str(row.holder), row.token, row.since, row.heartbeat, free_after)
 
 
 def _lost(session: Session, lease: Lease) -> LeaseLost:

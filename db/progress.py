@@ -3,7 +3,7 @@
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db import rows
+from db import lookup, rows
 from db.models import CandidateRow
 from db.records import Progress, Status
 
@@ -12,7 +12,6 @@ def progress(session: Session, campaign_id: int) -> Progress:
     own = CandidateRow.campaign_id == campaign_id
     by_status = select(CandidateRow.status, func.count()).where(own).group_by(CandidateRow.status)
     counts = dict(session.execute(by_status).all())
-    latest = select(CandidateRow.generation).where(own).order_by(CandidateRow.number.desc()).limit(1)
     ranked = CandidateRow.accuracy.desc(), CandidateRow.loss, CandidateRow.number
     completed = CandidateRow.status == Status.COMPLETED
     best = session.execute(select(*rows.CANDIDATE).where(own, completed).order_by(*ranked).limit(1)).first()
@@ -21,6 +20,6 @@ def progress(session: Session, campaign_id: int) -> Progress:
         completed=counts.get(Status.COMPLETED, 0),
         failed=counts.get(Status.FAILED, 0),
         raced=counts.get(Status.RACED, 0),
-        generation=session.scalar(latest),
+        generation=lookup.latest_generation(session, campaign_id),
         best=rows.candidate(best) if best else None,
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import func, insert, or_, select
+from sqlalchemy import Row, bindparam, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from db.errors import ReplayMismatch
@@ -17,10 +17,20 @@ from db.records import Proposal, Status
 
 AT_ONCE = 500  # proposals in one question
 
+# Made once, and run without the session's rows: the writers of all campaigns wait for one another meanwhile.
+TABLE = CandidateRow.__table__.c
+OWN = TABLE.campaign_id == bindparam("campaign")
+LATEST = select(func.max(TABLE.number)).where(OWN)
+SAME_NUMBER = TABLE.number.in_(bindparam("numbers", expanding=True))
+SAME_GENOME = TABLE.genome_digest.in_(bindparam("digests", expanding=True))
+COMPARED = (TABLE.number, TABLE.genome, TABLE.genome_digest, TABLE.generation, TABLE.operator, TABLE.parents)
+REMEMBERED = select(*COMPARED).where(OWN, or_(SAME_NUMBER, SAME_GENOME))
+WRITE = insert(CandidateRow.__table__)  # type: ignore[arg-type]  # a table, but typed as any FROM
+
 
 def propose(session: Session, campaign_id: int, name: str, generation: int, proposals: Sequence[Proposal]) -> None:
     """Write the proposals that are not there yet. Raises `ReplayMismatch`, and then writes none of them."""
-    latest = session.scalar(select(func.max(CandidateRow.number)).where(CandidateRow.campaign_id == campaign_id))
+    latest = session.connection().scalar(LATEST, {"campaign": campaign_id})
     expected = 0 if latest is None else latest + 1
     numbers, ids = _remembered(session, campaign_id, proposals)
     fresh: list[dict[str, Any]] = []
@@ -38,7 +48,7 @@ def propose(session: Session, campaign_id: int, name: str, generation: int, prop
         expected += 1
         fresh.append(_values(campaign_id, generation, proposal, digest))
     if fresh:
-        session.execute(insert(CandidateRow), fresh)
+        session.connection().execute(WRITE, fresh)
 
 
 ADVICE = "; resume with the configuration and the version that began the search, or launch under another name"
@@ -54,19 +64,18 @@ def _start(name: str) -> str:
 
 def _remembered(
     session: Session, campaign_id: int, proposals: Sequence[Proposal]
-) -> tuple[dict[int, CandidateRow], dict[str, int]]:
+) -> tuple[dict[int, Row[Any]], dict[str, int]]:
     """The candidates that share an id, and the ids of those that share a genome, with one of the proposals."""
-    found: list[CandidateRow] = []
+    found: list[Row[Any]] = []
     for start in range(0, len(proposals), AT_ONCE):
         some = proposals[start : start + AT_ONCE]
-        same_number = CandidateRow.number.in_([proposal.id for proposal in some])
-        same_genome = CandidateRow.genome_digest.in_([genome_digest(proposal.genome) for proposal in some])
-        query = select(CandidateRow).where(CandidateRow.campaign_id == campaign_id, or_(same_number, same_genome))
-        found.extend(session.scalars(query))
+        numbers, digests = [each.id for each in some], [genome_digest(each.genome) for each in some]
+        asked = {"campaign": campaign_id, "numbers": numbers, "digests": digests}
+        found.extend(session.connection().execute(REMEMBERED, asked))
     return {row.number: row for row in found}, {row.genome_digest: row.number for row in found}
 
 
-def _same(name: str, generation: int, proposal: Proposal, row: CandidateRow) -> None:
+def _same(name: str, generation: int, proposal: Proposal, row: Row[Any]) -> None:
     pairs = {
         "genome": (row.genome, proposal.genome),
         "generation": (row.generation, generation),

@@ -24,8 +24,9 @@ class State(StrEnum):
 
 class Status(StrEnum):
     """Of a candidate. Law: `proposed` once, then exactly one of the others, for ever, but that `retry` puts what failed
-    back to `proposed`; only `completed` surely has a finite accuracy and loss, only `raced` has a bound, and only
-    `failed` has an error."""
+    back to `proposed`, and that a late success takes a failure's place while no later generation is proposed (see
+    `db.results`); only `completed` surely has a finite accuracy and loss, only `raced` has a bound, and only `failed`
+    has an error."""
 
     PROPOSED = "proposed"
     COMPLETED = "completed"

@@ -1,5 +1,6 @@
 """From a row of a table to the frozen value that leaves the store."""
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -12,6 +13,11 @@ STATUS = {str(status): status for status in Status}
 CANDIDATE: tuple[ColumnElement[Any], ...] = tuple(
     CandidateRow.__table__.columns["number" if field.name == "id" else field.name] for field in fields(Candidate)
 )
+_EVALUATION, _CANDIDATE = EvaluationRow.__table__.c, CandidateRow.__table__.c
+OUTCOME: tuple[ColumnElement[Any], ...] = tuple(
+    _EVALUATION[name] for name in ("status", "accuracy", "loss", "seconds", "worker", "correct", "error")
+)
+ENDED = tuple(_CANDIDATE[name] for name in ("status", "accuracy", "loss", "seconds", "worker", "error", "bound"))
 
 
 def campaign(row: CampaignRow) -> Campaign:
@@ -42,13 +48,13 @@ def supernet(row: SupernetRow) -> Supernet:
     return Supernet(row.recipe, row.fingerprint, row.path, row.trained_parameters, row.seconds, row.created_at)
 
 
-def outcome(row: EvaluationRow) -> Outcome:
-    return Outcome(
-        status=Status(row.status),
-        accuracy=row.accuracy,
-        loss=row.loss,
-        seconds=row.seconds,
-        worker=row.worker,
-        correct=row.correct,
-        error=row.error,
-    )
+def outcome(row: Sequence[Any]) -> Outcome:
+    """`row` holds the columns `OUTCOME`."""
+    status, *rest = row
+    return Outcome(STATUS[status], *rest)
+
+
+def ended(row: Row[Any] | CandidateRow, correct: bytes | None) -> Outcome:
+    """How a candidate ended, from its row or the columns `ENDED`; `correct` is kept by its evaluation only."""
+    figures = row.accuracy, row.loss, row.seconds, row.worker
+    return Outcome(STATUS[row.status], *figures, correct, row.error, row.bound)

@@ -100,6 +100,12 @@ class Store:
         with self._changing(name) as (_, row):
             row.state, row.error = State(state), error
 
+    def keep_numerics(self, name: str, numerics: Mapping[str, Any]) -> dict[str, Any]:
+        """Store what the first launch chose, and return it; later ones get what is stored, whatever they chose."""
+        with self._changing(name) as (_, row):
+            row.numerics = dict(numerics) if row.numerics is None else row.numerics
+            return dict(row.numerics)
+
     def begin_search(
         self, name: str, genes: Sequence[Gene], fingerprint: str, split: str, numerics: Mapping[str, Any]
     ) -> None:
@@ -118,9 +124,9 @@ class Store:
                 setattr(row, what, came[what])
 
     def set_report(self, name: str, report: Mapping[str, Any]) -> None:
-        """The final summary; outlives a power loss once this returns."""
+        """The final summary, and with it the end of the campaign; outlives a power loss once this returns."""
         with self._changing(name, durable=True) as (_, row):
-            row.report = dict(report)
+            row.report, row.state, row.error = dict(report), State.FINISHED, None
 
     def delete(self, name: str, now: datetime, stale_after: timedelta) -> None:
         """Remove a campaign and its candidates; evaluations and supernets stay, for others and for a next one.
@@ -129,21 +135,20 @@ class Store:
         """
         with writing(self._engine) as session:
             taken = lease.acquire(session, name, "its deletion", now, stale_after)
-            campaign = lookup.campaign(session, name)
-            session.execute(delete(CampaignRow).where(CampaignRow.id == campaign.id))
+            session.execute(delete(CampaignRow).where(CampaignRow.id == lookup.campaign_id(session, name)))
             lease.release(session, taken)
 
     # Who runs it
 
-    def acquire(self, name: str, holder: str, now: datetime, stale_after: timedelta) -> Lease:
+    def acquire(self, name: str, holder: str, now: datetime, stale_after: timedelta, dead: int | None = None) -> Lease:
         """The right to run a campaign, as `holder` (for people: "host, process 123"); see `db.lease`.
 
-        Free, or taken over from a holder whose last heartbeat is older than `stale_after`. Raises `Held` with who has
-        it, since when, the last heartbeat and when it may be taken over.
+        Free, or taken over from a holder whose last heartbeat is older than `stale_after`, or whose lease has the token
+        `dead`. Raises `Held` with who has it, since when, the last heartbeat and when it may be taken over.
         """
         with writing(self._engine) as session:
-            taken = lease.acquire(session, name, holder, now, stale_after)
-            lookup.campaign(session, name)
+            taken = lease.acquire(session, name, holder, now, stale_after, dead)
+            lookup.campaign_id(session, name)
             return taken
 
     def beat(self, held: Lease, now: datetime) -> None:
@@ -167,18 +172,18 @@ class Store:
 
     def request(self, name: str, command: Command) -> None:
         """Ask whoever runs the campaign to pause, stop or cancel (see `db.control`); the strongest request stays."""
-        with self._changing(name) as (session, row):
-            control.request(session, row.id, command)
+        with self._writing_to(name) as (session, number):
+            control.request(session, number, command)
 
     def requested(self, name: str) -> Command | None:
         """What was asked and not yet cleared."""
         with reading(self._engine) as session:
-            return control.requested(session, lookup.campaign(session, name).id)
+            return control.requested(session, lookup.campaign_id(session, name))
 
     def clear_request(self, name: str, only: Command | None = None) -> None:
         """Take back what was asked; with `only`, unless something stronger was asked meanwhile."""
-        with self._changing(name) as (session, row):
-            control.clear(session, row.id, only)
+        with self._writing_to(name) as (session, number):
+            control.clear(session, number, only)
 
     # Supernets
 
@@ -208,28 +213,29 @@ class Store:
 
     def propose(self, name: str, generation: int, proposals: Sequence[Proposal]) -> None:
         """Record a generation; again with the same proposals changes nothing. Raises `ReplayMismatch` for others."""
-        with self._changing(name) as (session, row):
-            propose(session, row.id, name, generation, proposals)
+        with self._writing_to(name) as (session, number):
+            propose(session, number, name, generation, proposals)
 
     def known(self, name: str, key: EvaluationKey, genomes: Iterable[str]) -> dict[str, Outcome]:
-        """What needs no evaluation: completed results of any campaign under `key`, and this one's own failures."""
+        """What needs no evaluation: what completed or failed here, else what any campaign completed under `key`."""
         with reading(self._engine) as session:
-            return memo.known(session, lookup.campaign(session, name).id, key, genomes)
+            return memo.known(session, lookup.campaign_id(session, name), key, genomes)
 
-    def record(self, name: str, candidate_id: int, key: EvaluationKey, outcome: Outcome) -> None:
-        """Write an outcome to the memo and finish its candidate; the first of each stays, later ones change nothing.
+    def record(self, name: str, candidate_id: int, key: EvaluationKey, outcome: Outcome) -> Outcome:
+        """Write an outcome to the memo and finish its candidate; returns what the candidate ended with.
 
-        A completed outcome without finite numbers is recorded as a failure.
+        The first of each stays, but for a late success (see `db.results`): others change nothing. A completed outcome
+        without finite numbers is recorded as a failure.
         """
         if outcome.status == Status.PROPOSED:
             raise ValueError("an outcome is completed, failed or raced")
-        with self._changing(name) as (session, campaign):
-            record(session, campaign, candidate_id, key, outcome)
+        with self._writing_to(name) as (session, number):
+            return record(session, number, candidate_id, key, outcome)
 
     def score_float32(self, name: str, candidate_id: int, accuracy: float, loss: float) -> None:
         """Add a finalist's scores in float32."""
-        with self._changing(name) as (session, campaign):
-            row = lookup.candidate(session, campaign, candidate_id)
+        with self._writing_to(name) as (session, number):
+            row = lookup.candidate(session, number, candidate_id)
             row.accuracy_float32, row.loss_float32 = accuracy, loss
 
     def retry(self, name: str) -> int:
@@ -238,16 +244,16 @@ class Store:
         What completed stays. A campaign whose later generations were proposed from what failed does not replay once a
         retried candidate succeeds: `rewind` it to the first generation that failed.
         """
-        with self._changing(name) as (session, row):
-            return again.retry(session, row.id)
+        with self._writing_to(name) as (session, number):
+            return again.retry(session, number)
 
     def rewind(self, name: str, generation: int) -> int:
         """Remove the candidates of all generations after this one, to be proposed afresh; returns how many.
 
         Their evaluations stay in the memo, so that a replay pays only for genomes it never met.
         """
-        with self._changing(name) as (session, row):
-            return again.rewind(session, row.id, generation)
+        with self._writing_to(name) as (session, number):
+            return again.rewind(session, number, generation)
 
     # Looking back
 
@@ -271,14 +277,14 @@ class Store:
     def candidate(self, name: str, candidate_id: int) -> Candidate:
         """Raises `NotFound` with the range of ids there are."""
         with reading(self._engine) as session:
-            row = lookup.candidate(session, lookup.campaign(session, name), candidate_id)
+            row = lookup.candidate(session, lookup.campaign_id(session, name), candidate_id)
             same = CandidateRow.campaign_id == row.campaign_id, CandidateRow.number == row.number
             return rows.candidate(session.execute(select(*rows.CANDIDATE).where(*same)).one())
 
     def progress(self, name: str) -> Progress:
         """How many candidates there are of each status, how far the search is, and the best so far."""
         with reading(self._engine) as session:
-            return progress(session, lookup.campaign(session, name).id)
+            return progress(session, lookup.campaign_id(session, name))
 
     def remembered(self, fingerprint: str, split: str, numerics: str) -> list[tuple[str, Outcome]]:
         """Every completed evaluation under this key, whoever paid for it, as (genome, outcome), oldest first.
@@ -299,7 +305,13 @@ class Store:
             yield session
 
     @contextmanager
-    def _changing(self, name: str, durable: bool = False) -> Iterator[tuple[Session, CampaignRow]]:
-        """The same for a campaign, with its row. Raises `NotFound`."""
+    def _writing_to(self, name: str, durable: bool = False) -> Iterator[tuple[Session, int]]:
+        """The same for a campaign, with its number in the database. Raises `NotFound`."""
         with self._writing(durable) as session:
-            yield session, lookup.campaign(session, name, to_write=True)
+            yield session, lookup.campaign_id(session, name, to_write=True)
+
+    @contextmanager
+    def _changing(self, name: str, durable: bool = False) -> Iterator[tuple[Session, CampaignRow]]:
+        """The same with its row."""
+        with self._writing_to(name, durable) as (session, number):
+            yield session, session.get_one(CampaignRow, number)

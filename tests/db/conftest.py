@@ -5,32 +5,20 @@ What takes `store`, `shared` or `database` runs on both; what is SQLite's alone 
 unless GLORA_SEARCH_REQUIRE_POSTGRES=1: then it fails.
 """
 
-import importlib.util
-import json
-import os
-import pwd
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import count
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
 
-import db
-from db.engine import connect
-from db.models import Base
+from chaos.crowd import many
+from chaos.postgres import Lend, server_or_skip
 from db.records import EvaluationKey, Gene, Outcome, Proposal, Status
 from db.store import Store, open_store
 
-ROOT = Path(db.__file__).parent.parent
 BACKENDS = ("sqlite", "postgresql")
 
 FORMS = {"a": "none", "b": "scalar", "c": "vector", "d": "lora4"}
@@ -48,86 +36,10 @@ def key() -> EvaluationKey:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Callable[..., AbstractContextManager[str]]]:
-    """Start a PostgreSQL of our own on a socket that only we reach; lends databases that nobody else uses."""
-    programs = _postgres_programs()
-    folder = Path(tempfile.mkdtemp(prefix="glora-pg-", dir="/tmp"))  # a socket's path may have 107 characters
-    user = _unprivileged()
-    if user is not None:
-        os.chown(folder, user.pw_uid, user.pw_gid)
-
-    def run(program: str, *arguments: str) -> None:
-        become = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
-        command = [str(programs / program), "-D", str(folder / "data"), *arguments]
-        subprocess.run(command, cwd=folder, check=True, timeout=120, stdout=subprocess.DEVNULL, **become)
-
-    quick = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c shared_buffers=32MB"
-    try:
-        run("initdb", "--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
-        hba = folder / "data" / "pg_hba.conf"
-        hba.write_text("local all locked scram-sha-256\n" + hba.read_text())  # a role that must give a password
-        options = f"-k {folder} -c listen_addresses='' {quick}"
-        run("pg_ctl", "--wait", "--log", str(folder / "log"), "-o", options, "start")
-        try:
-            yield _databases(f"postgresql://postgres@/{{}}?host={folder}")
-        finally:
-            run("pg_ctl", "--wait", "--mode=immediate", "stop")
-    finally:
-        shutil.rmtree(folder)
-
-
-def _databases(url: str) -> Callable[..., AbstractContextManager[str]]:
-    """Lends a database that has the tables and no rows, or with `tables=False` one that never had any."""
-    server = create_engine(url.format("postgres").replace("://", "+psycopg://"), isolation_level="AUTOCOMMIT")
-    numbers, empty = count(), list[str]()
-    every_table = ", ".join(Base.metadata.tables)
-
-    def new() -> str:
-        name = f"glora_{next(numbers)}"
-        with server.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        server.dispose()
-        return url.format(name)
-
-    @contextmanager
-    def lend(tables: bool = True) -> Iterator[str]:
-        if tables and not empty:
-            empty.append(new())
-            open_store(empty[-1]).close()
-        address = empty.pop() if tables else new()
-        yield address
-        if tables:
-            engine = connect(address)
-            with engine.begin() as connection:
-                connection.execute(text(f"TRUNCATE {every_table} RESTART IDENTITY CASCADE"))
-            engine.dispose()
-            empty.append(address)
-
-    return lend
-
-
-def _postgres_programs() -> Path:
-    """The folder of initdb and pg_ctl. Skips without, or fails where PostgreSQL is required."""
-    if importlib.util.find_spec("psycopg") is None:
-        _without_postgres("psycopg is not installed: pip install 'glora-search[postgres]'")
-    folders = [*map(Path, os.get_exec_path()), *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
-    found = (folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists())
-    missing = "neither PATH nor /usr/lib/postgresql has initdb and pg_ctl: install PostgreSQL's server"
-    return next(found, None) or _without_postgres(missing)
-
-
-def _unprivileged() -> pwd.struct_passwd | None:
-    """Whom to start the server as, since initdb refuses root; None for whoever we are."""
-    if os.geteuid() != 0:
-        return None
-    known = {user.pw_name: user for user in pwd.getpwall()}
-    return known.get("postgres") or known.get("nobody") or _without_postgres("no user `postgres` or `nobody` to run it")
-
-
-def _without_postgres(reason: str) -> NoReturn:
-    if os.environ.get("GLORA_SEARCH_REQUIRE_POSTGRES") == "1":
-        pytest.fail(f"PostgreSQL is required, but {reason}", pytrace=False)
-    pytest.skip(f"no PostgreSQL: {reason}")
+def postgres() -> Iterator[Lend]:
+    """Lends databases of a PostgreSQL server of our own that nobody else uses."""
+    with server_or_skip() as lend:
+        yield lend
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +61,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, empty_file: Path) -
 
 
 @pytest.fixture
-def bare_postgres(postgres: Callable[..., AbstractContextManager[str]]) -> Iterator[str]:
+def bare_postgres(postgres: Lend) -> Iterator[str]:
     """The address of a PostgreSQL database without our tables."""
     with postgres(tables=False) as address:
         yield address
@@ -172,22 +84,8 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def crowd() -> Callable[..., list[dict[str, Any]]]:
-    """Run a part of crowd.py in many processes at once; what they said, a line each, in order of saying."""
-
-    def crowd(part: str, *arguments: object) -> list[dict[str, Any]]:
-        command = [sys.executable, str(Path(__file__).with_name("crowd.py")), part, *map(str, arguments)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes) as running:
-            try:
-                said, complained = running.communicate(timeout=90)
-            except subprocess.TimeoutExpired:
-                os.killpg(running.pid, signal.SIGKILL)  # the children too
-                raise
-        assert (running.returncode, complained) == (0, "")
-        return [json.loads(line) for line in said.splitlines()]
-
-    return crowd
+    """Run a part of chaos/crowd.py in many processes at once; what they said, in order of saying."""
+    return many
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 
@@ -115,6 +117,30 @@ def test_a_database_removed_while_in_use_is_noticed(searched: Store, tmp_path: P
         searched.set_state("digits", "paused")
     (tmp_path / "elsewhere.db").rename(tmp_path / "glora.db")
     searched.set_state("digits", "paused")
+
+
+def test_a_store_opened_twice_in_a_process_keeps_its_log_from_others(searched: Store, database: str) -> None:
+    assert _campaigns_seen_by_another_process(database) == 1
+    open_store(database, create=False).close()
+    assert _campaigns_seen_by_another_process(database) == 1
+    searched.create_campaign("later", {}, 0)
+    assert _campaigns_seen_by_another_process(database) == 2
+
+
+def test_a_look_into_the_file_would_give_up_its_log(searched: Store, database: str) -> None:
+    Path(database).read_bytes()  # closing it gives up the locks of the process
+    assert _campaigns_seen_by_another_process(database) == 1
+    searched.create_campaign("later", {}, 0)
+    assert _campaigns_seen_by_another_process(database) == 1
+
+
+def _campaigns_seen_by_another_process(database: str) -> int:
+    """By one that comes and goes, as `status` does."""
+    code = (
+        "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM campaigns').fetchone())"
+    )
+    command = [sys.executable, "-c", code, database]
+    return int(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
 
 
 def test_a_database_locked_for_too_long_says_so(

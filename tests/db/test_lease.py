@@ -24,6 +24,17 @@ def first(searched: Store) -> Lease:
     return searched.acquire("digits", "fir, process 1", NOON, MINUTE)
 
 
+def test_the_lease_of_a_dead_process_is_taken_over_at_once_and_no_other(searched: Store) -> None:
+    first = searched.acquire("digits", "fir, process 1", NOON, MINUTE)
+    with pytest.raises(Held) as caught:
+        searched.acquire("digits", "oak, process 2", NOON, MINUTE)
+    assert caught.value.token == first.token
+    second = searched.acquire("digits", "oak, process 2", NOON, MINUTE, dead=first.token)
+    assert second.token == first.token + 1
+    with pytest.raises(Held, match="oak, process 2"):  # who saw the first one die comes too late
+        searched.acquire("digits", "elm, process 3", NOON, MINUTE, dead=first.token)
+
+
 def test_a_lease_is_a_value_with_a_token(first: Lease) -> None:
     assert first == Lease("digits", 1, "fir, process 1")
     with pytest.raises(FrozenInstanceError):
@@ -92,6 +103,7 @@ def test_campaigns_are_held_one_by_one_and_must_exist(searched: Store, first: Le
 
 WRITES: dict[str, Callable[[Store, "pytest.FixtureRequest"], object]] = {
     "set_state": lambda store, of: store.set_state("digits", "reporting"),
+    "keep_numerics": lambda store, of: store.keep_numerics("early", {"chunk": 64}),
     "begin_search": lambda store, of: store.begin_search("digits", [], "other", "split", {}),
     "set_report": lambda store, of: store.set_report("digits", {"test_accuracy": 1.0}),
     "propose": lambda store, of: store.propose("digits", 1, of.getfixturevalue("proposals")(["bba"], first=2)),
@@ -123,6 +135,7 @@ def everything(store: Store) -> tuple[object, ...]:
 def test_a_write_counts_under_a_good_lease_and_never_under_a_lost_one(
     searched: Store, first: Lease, proposals, key, verb: str, request: pytest.FixtureRequest
 ) -> None:
+    searched.create_campaign("early", {}, 0)
     searched.propose("digits", 0, proposals(["aaa", "aba"]))
     if verb == "begin_search":
         searched.rewind("digits", -1)

@@ -70,7 +70,7 @@ def test_a_connection_that_the_server_ended_is_replaced(searched: Store, databas
 
 def test_writes_of_one_campaign_come_one_after_the_other(searched: Store, proposals) -> None:
     with ThreadPoolExecutor(1) as second, writing(searched._engine) as first:
-        propose(first, lookup.campaign(first, "digits", to_write=True).id, "digits", 0, proposals(["aaa", "aba"]))
+        propose(first, lookup.campaign_id(first, "digits", to_write=True), "digits", 0, proposals(["aaa", "aba"]))
         waiting = second.submit(searched.propose, "digits", 0, proposals(["aaa", "aba"]))
         assert wait([waiting], timeout=0.2).not_done == {waiting}
         first.commit()

@@ -71,6 +71,27 @@ def test_what_a_search_began_with_stays_once_something_is_proposed(searched: Sto
     assert searched.campaign("digits").fingerprint == "fingerprint"
 
 
+def test_the_numerics_of_the_first_launch_stay(store: Store) -> None:
+    first, other = {"precision": "bf16", "chunk": 64}, {"precision": "float32", "chunk": 32}
+    store.create_campaign("digits", {}, 0)
+    assert store.keep_numerics("digits", first) == first
+    assert store.keep_numerics("digits", other) == first
+    assert store.campaign("digits").numerics == first
+    with pytest.raises(NotFound):
+        store.keep_numerics("other", first)
+
+
+def test_a_search_begins_with_the_numerics_that_were_kept(store: Store, proposals) -> None:
+    store.create_campaign("digits", {}, 0)
+    kept = store.keep_numerics("digits", {"chunk": 64})
+    gene = {"name": "blocks.3.prompt", "alphabet": {"a": "none"}}
+    store.begin_search("digits", [gene], "fingerprint", "split", kept)
+    store.propose("digits", 0, proposals(["a"]))
+    store.begin_search("digits", [gene], "fingerprint", "split", store.keep_numerics("digits", {"chunk": 32}))
+    with pytest.raises(ReplayMismatch, match="began with other numerics"):
+        store.begin_search("digits", [gene], "fingerprint", "split", {"chunk": 32})
+
+
 def test_a_supernet_is_found_by_its_recipe_and_the_latest_counts(store: Store) -> None:
     assert store.supernet("recipe") is None
     store.record_supernet(Supernet("recipe", "one", "runs/one", 10**10, 1.5))
