@@ -17,7 +17,24 @@ from chaos.figures import Figure, unmet
 
 # title -> module and function; each takes a folder of its own and returns figures
 EXPERIMENTS = {
-    "T1 The driver is killed again and again": "driver:killed",
+    "T1 The driver is killed at random and at every named point": "resume:killed",
+    "T1b The driver is killed while it trains": "resume:training",
+    "T2 Workers are killed": "workers:deaths",
+    "T3 Candidates hang": "workers:hangs",
+    "T4 Memory runs out": "workers:out_of_memory",
+    "T5 32 processes write, a reader polls (T8)": "database:transactions",
+    "T6 Processes claim campaigns": "database:claims",
+    "T7 A writer is killed": "database:writer_kills",
+    "T10 One result for any number of workers": "workers:one_result_for_any_number_of_workers",
+    "T11 A worker is thought dead and is not": "workers:false_death",
+    "T17 100,000 candidates": "database:large",
+    "T18 10,000 candidates that take no time": "overhead:overhead",
+    "T19 Disks, databases and clocks fail": "trouble:trouble",
+    "T19b Disks refuse the store": "database:full_disk",
+    "T20 Signals": "signals:signals",
+    "T21 Two campaigns share a database and a cluster": "shared:two_campaigns",
+    "T22 PostgreSQL": "database:postgresql",
+    "T22b The driver is killed, on PostgreSQL": "resume:killed_on_postgresql",
 }
 MET = {True: "", False: " **(not met)**"}
 BEGIN, END = "<!-- figures: written by make chaos -->", "<!-- end of figures -->"

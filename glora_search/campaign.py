@@ -6,16 +6,17 @@ config - inputs - pool - train, or find by recipe - search - finalists - test, o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
-from db.errors import LeaseLost
+from db.errors import LeaseLost, StoreError
 from db.records import Campaign, State
 from db.store import Store, open_store
 from glora_search.conclusion import conclude
 from glora_search.control import Cancelled, Control, Paused
+from glora_search.crash_points import reached
 from glora_search.display import Display
-from glora_search.driving import driving
+from glora_search.driving import Clock, driving, utc
 from glora_search.enrolment import enrol, looked_up
 from glora_search.inputs import Inputs, prepare
 from glora_search.interrupts import interrupts
@@ -25,6 +26,8 @@ from glora_search.plan import cost, expectation
 from glora_search.searching import search
 from glora_search.settings import CampaignSettings
 from glora_search.shared_weights import recipe_of, train_or_find, watched
+from glora_search.trouble import trouble
+from glora_search.warm_start import require_supernet
 from supernet.export import require_free
 from supernet.numerics import Numerics, from_dict
 from workers.pools import open_pool
@@ -35,12 +38,18 @@ Pools = Callable[[WorkerSettings], AbstractContextManager[Pool]]
 
 
 def run(
-    settings: CampaignSettings, db: str, places: Places, display: Display, pools: Pools = open_pool
+    settings: CampaignSettings,
+    db: str,
+    places: Places,
+    display: Display,
+    pools: Pools = open_pool,
+    clock: Clock = utc,
 ) -> dict[str, Any]:
     """Carry a campaign to its end, from wherever it stands, and return its report.
 
     Raises BadInput, Infeasible or NameTaken before anything is written (a new database too is made after all that);
-    Held if another driver runs it; Paused when interrupted or asked to pause; Cancelled when asked to.
+    Held if another driver runs it; Paused when interrupted, asked to pause, or stopped by a disk or a
+    database that cannot be written (its `reason`); Cancelled when asked to.
     """
     known = looked_up(settings, db)
     if known is not None and known.state == State.FINISHED and known.report is not None:
@@ -49,11 +58,14 @@ def run(
     require_free(places.export(settings.name, settings.export.to))
     inputs = prepare(settings)
     with pools(settings.workers) as pool, open_store(db) as store:
+        require_supernet(settings, recipe_of(inputs), store)
         campaign = enrol(settings, store)
-        with driving(store, settings.name) as fenced, _in_state(fenced, settings.name):
+        reached("enrolled")
+        with driving(store, settings.name, clock) as fenced, _in_state(fenced, settings.name):
             for done in ("pause", "cancel"):  # asked of an earlier run; a stop holds until the report is made
                 fenced.clear_request(settings.name, only=done)
             fenced.set_state(settings.name, State.TRAINING)
+            reached("leased")
             control = Control(fenced, settings.name)
             with interrupts(control, display):
                 return _stations(inputs, campaign, pool, fenced, places, display, control)
@@ -69,11 +81,13 @@ def _stations(
     control: Control,
 ) -> dict[str, Any]:
     name = campaign.name
-    numerics = _numerics(campaign, pool, display)
+    numerics = _numerics(campaign, pool, store, display)
+    reached("probed")
     if store.supernet(recipe_of(inputs)) is None:
         display.note(expectation(inputs, cost(inputs, numerics, pool)))
     trained = train_or_find(inputs, numerics, pool, store, places, display, control)
     probe = watched(pool, inputs.probe(numerics), display, "train linear probe", control)
+    reached("probe-trained")
     store.set_state(name, State.SEARCHING)
     searching = search(inputs, trained, numerics, pool, store, display, control)
     seconds = {"training": trained.seconds, "search": searching}
@@ -81,7 +95,7 @@ def _stations(
     found = conclude(inputs, trained, probe, numerics, pool, store, places, display, seconds, control)
     found |= {"picture": _picture(name, found, store, places, display)}
     store.set_report(name, found)
-    store.set_state(name, State.FINISHED)
+    reached("finished")
     store.clear_request(name)
     return found
 
@@ -98,28 +112,36 @@ def _picture(name: str, found: dict[str, Any], store: Store, places: Places, dis
     return str(picture) if picture else None
 
 
-def _numerics(campaign: Campaign, pool: Pool, display: Display) -> Numerics:
-    """The campaign's own, or, at its first launch, those that a worker's probe chooses."""
+def _numerics(campaign: Campaign, pool: Pool, store: Store, display: Display) -> Numerics:
+    """The campaign's own, or, at its first launch, those that a worker's probe chooses: they stay."""
     if campaign.numerics is not None:
         return from_dict(dict(campaign.numerics))
     numerics, why = pool.probe()
     display.note(f"Numerics: {why}.")
-    return numerics
+    return from_dict(store.keep_numerics(campaign.name, numerics.as_dict()))
 
 
 @contextmanager
 def _in_state(store: Store, name: str) -> Iterator[None]:
-    """Whatever ends the campaign early is written to its row."""
+    """Whatever ends the campaign early is written to its row, if the store still takes it."""
+
+    def stands(state: State, error: str | None = None) -> None:
+        with suppress(StoreError):  # a store that is gone must not hide why the campaign ended
+            store.set_state(name, state, error)
+
     try:
         yield
     except (KeyboardInterrupt, Paused):
-        store.set_state(name, State.PAUSED)
+        stands(State.PAUSED)
         raise Paused(name) from None
     except Cancelled:
-        store.set_state(name, State.CANCELLED)
+        stands(State.CANCELLED)
         raise
     except LeaseLost:
         raise  # another driver has the campaign, and with it the right to say how it stands
     except Exception as error:
-        store.set_state(name, State.FAILED, error=str(error) or type(error).__name__)
+        if reason := trouble(error):
+            stands(State.PAUSED, reason)
+            raise Paused(name, reason) from error
+        stands(State.FAILED, str(error) or type(error).__name__)
         raise

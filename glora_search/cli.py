@@ -59,6 +59,12 @@ Rename = Annotated[str | None, typer.Option("--name", help="Name of the campaign
 Override = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting: search.generations=5. May be repeated.")
 ]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        "--budget", min=0, help="Start from all that is known and score so many more; 0: none (search.budget)."
+    ),
+]
 Folder = Annotated[Path, typer.Argument(help="Folder of an export.")]
 
 
@@ -78,6 +84,7 @@ def launch(
     config: Config,
     name: Rename = None,
     override: Override = None,
+    budget: Budget = None,
     db: Db = DB,
     runs: Runs = RUNS,
     format: Summary = Report.TABLE,  # noqa: A002
@@ -86,7 +93,12 @@ def launch(
     with civil():
         from glora_search.commands import launching
 
-        launching.launch(config, name, override or (), db, runs, format)
+        launching.launch(config, name, _with_budget(override, budget), db, runs, format)
+
+
+def _with_budget(override: list[str] | None, budget: int | None) -> list[str]:
+    """`--budget N` is short for `--set search.budget=N`."""
+    return [*(override or ()), *([] if budget is None else [f"search.budget={budget}"])]
 
 
 @app.command()

@@ -10,6 +10,7 @@ from db.records import Candidate
 from db.store import Store
 from glora_search import report
 from glora_search.control import Control
+from glora_search.crash_points import reached
 from glora_search.display import Display
 from glora_search.inputs import Inputs
 from glora_search.places import Places
@@ -42,9 +43,11 @@ def conclude(
     settings = inputs.settings
     task = ScoringTask(inputs.backbone, settings.space, trained, inputs.data.val, numerics.in_float32())
     chosen = choose(task, pool, store, settings.name, settings.search.finalists)
+    reached("finalists-scored")
     control.require_open()
     display.note(f"Chosen: candidate {chosen.id} with {chosen.params:,} parameters. Opening the test split.")
     tests = {name: opener() for name, opener in inputs.data.tests.items()}
+    reached("test-opened")
     others = report.baseline_genomes(inputs.space, settings.seed, settings.search.max_parameters)
     genomes = list(dict.fromkeys([chosen.genome, *others]))
     val = _by_genome(genomes, report.score_all(pool, task, genomes))
@@ -65,6 +68,7 @@ def conclude(
         seconds,
     )
     export(subnet_of(inputs, trained, chosen.genome, figures(found)), to)
+    reached("exported")
     return found
 
 

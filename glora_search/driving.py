@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
-from db.errors import LeaseLost, StoreError
+from db.errors import Held, LeaseLost, StoreError
 from db.records import Lease
 from db.store import Store
+from glora_search.processes import is_dead, this_process
 
 STALE_AFTER = timedelta(seconds=60)  # without a heartbeat for so long, another driver may take over
 BEAT_EVERY = 10.0  # seconds
+LAST_BEAT = 1.0  # seconds to wait for a heartbeat under way, which a database that went away may hold up
 
 Clock = Callable[[], datetime]
 
@@ -27,9 +27,10 @@ def utc() -> datetime:
 def driving(store: Store, name: str, clock: Clock = utc) -> Iterator[Store]:
     """The store, fenced by the campaign's lease, which a thread keeps alive. Raises Held if another driver has it.
 
-    A driver that slept through its lease finds out at its next write, which raises LeaseLost and writes nothing.
+    A driver that slept through its lease finds out at its next write, which raises LeaseLost and writes nothing. One
+    whose store is gone at the end keeps its lease, which goes stale by itself.
     """
-    lease = store.acquire(name, f"{socket.gethostname()}, process {os.getpid()}", clock(), STALE_AFTER)
+    lease = _acquired(store, name, clock)
     ended = threading.Event()
     heart = threading.Thread(target=_beat, args=(store, lease, ended, clock), name="heartbeat", daemon=True)
     heart.start()
@@ -37,8 +38,19 @@ def driving(store: Store, name: str, clock: Clock = utc) -> Iterator[Store]:
         yield store.fenced(lease)
     finally:
         ended.set()
-        heart.join()
-        store.release(lease)
+        heart.join(LAST_BEAT)
+        with suppress(StoreError):
+            store.release(lease)
+
+
+def _acquired(store: Store, name: str, clock: Clock) -> Lease:
+    """The lease; that of a driver which was killed on this machine is taken over at once."""
+    try:
+        return store.acquire(name, this_process(), clock(), STALE_AFTER)
+    except Held as held:
+        if not is_dead(held.holder):
+            raise
+        return store.acquire(name, this_process(), clock(), STALE_AFTER, dead=held.token)
 
 
 def _beat(store: Store, lease: Lease, ended: threading.Event, clock: Clock) -> None:

@@ -1,6 +1,6 @@
 """The search loop. It reaches the world through one argument, `evaluate`, and yields generations.
 
-    generation 0       `population` draws under the limit
+    generation 0       what is known already, if the search starts from that, else `population` draws under the limit
     generation n > 0   `crossover` + `mutation` children of the survivors; what is short is filled with draws
 
 No genome is proposed twice. Generation n draws from (seed, n) alone, so running the loop again with the same answers
@@ -41,14 +41,24 @@ class Generation:
     survivors: tuple[Scored, ...]  # of the whole search so far, best first
 
 
-def evolve(space: Space, settings: SearchSettings, seed: int, evaluate: Evaluate) -> Iterator[Generation]:
-    """Yields generations 0 .. settings.generations, fewer if the space runs out. Raises Infeasible."""
+def evolve(
+    space: Space, settings: SearchSettings, seed: int, evaluate: Evaluate, start: Sequence[str] = ()
+) -> Iterator[Generation]:
+    """Yields generations 0 .. settings.generations, fewer if the space or the budget runs out. Raises Infeasible.
+
+    `start` holds genomes whose figures are known: they are generation 0 and cost nothing of the budget.
+    """
     space.require_feasible(settings.max_parameters)
     seen: dict[str, None] = {}
     survivors: list[Scored] = []
+    left = settings.budget
     for number in range(settings.generations + 1):
         generator = stream(seed, "generation", number)
-        proposals = _propose(space, settings, number, survivors, seen, generator)
+        if number == 0 and start:
+            proposals = [_proposal(space, genome, "remembered", (), seen) for genome in start]
+        else:
+            proposals = _propose(space, settings, number, survivors, seen, generator)[:left]
+            left = None if left is None else left - len(proposals)
         if not proposals:
             return
         scored = [result for result in evaluate(number, proposals) if result is not None]

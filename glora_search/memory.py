@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from math import isfinite
 
@@ -10,8 +11,10 @@ from db.records import EvaluationKey, Proposal, Status
 from db.records import Outcome as Recorded
 from db.store import Store
 from glora_search.control import Control, Paused
+from glora_search.crash_points import reached
 from glora_search.evolution import Evaluate
 from glora_search.selection import Scored
+from supernet.numerics import with_chunk
 from workers.evaluator import Evaluation, Evaluator, Failure, Outcome, Raced
 
 Heard = Callable[[Proposal, Recorded], None]  # called for each outcome as it is recorded
@@ -28,13 +31,16 @@ def remembering(
     def evaluate(generation: int, proposals: Sequence[Proposal]) -> list[Scored | None]:
         control.require_open()
         store.propose(name, generation, proposals)
+        reached("proposed")
         known = store.known(name, key, [proposal.genome for proposal in proposals])
         outcomes: dict[int, Recorded] = {}
 
-        def remember(proposal: Proposal, outcome: Recorded) -> None:
-            store.record(name, proposal.id, key, outcome)
-            outcomes[proposal.id] = outcome
-            heard(proposal, outcome)
+        def remember(proposal: Proposal, outcome: Recorded, under: EvaluationKey = key) -> None:
+            reached("scored")
+            kept = store.record(name, proposal.id, under, outcome)
+            reached("recorded")
+            outcomes[proposal.id] = kept
+            heard(proposal, kept)
 
         for proposal in proposals:
             if proposal.genome in known:
@@ -42,7 +48,8 @@ def remembering(
         todo = [proposal for proposal in proposals if proposal.genome not in known]
         genomes = takewhile(lambda _: not control.closing(), (proposal.genome for proposal in todo))
         for index, outcome in evaluator.evaluate(genomes) if todo else ():
-            remember(todo[index], recorded(outcome))
+            if better(outcomes.get(todo[index].id), outcome):
+                remember(todo[index], recorded(outcome), key_of(key, outcome))
             control.require_not_cancelled()
         if len(outcomes) < len(proposals):
             control.require_not_cancelled()
@@ -50,6 +57,20 @@ def remembering(
         return [scored(proposal, outcomes[proposal.id]) for proposal in proposals]
 
     return evaluate
+
+
+def better(known: Recorded | None, outcome: Outcome) -> bool:
+    """Whether an outcome counts: the first does, and the late success of a worker that was thought dead."""
+    return known is None or (known.status == Status.FAILED and isinstance(outcome, Evaluation))
+
+
+def key_of(key: EvaluationKey, outcome: Outcome) -> EvaluationKey:
+    """What was measured with fewer examples a forward, for want of memory, is remembered as that.
+
+    Its last bits may differ, so that it answers no campaign that computes with its full chunk.
+    """
+    smaller = outcome.chunk if isinstance(outcome, Evaluation) else None
+    return key if smaller is None else replace(key, numerics=with_chunk(key.numerics, smaller))
 
 
 def recorded(outcome: Outcome) -> Recorded:

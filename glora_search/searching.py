@@ -7,11 +7,13 @@ import time
 from db.records import EvaluationKey, Gene, Outcome, Proposal, Status
 from db.store import Store
 from glora_search.control import Control
+from glora_search.crash_points import reached
 from glora_search.display import Display
 from glora_search.evolution import evolve
 from glora_search.inputs import Inputs
 from glora_search.memory import remembering
 from glora_search.settings import candidates
+from glora_search.warm_start import start
 from supernet.errors import BadInput
 from supernet.evaluation import ScoringTask
 from supernet.numerics import Numerics
@@ -37,9 +39,12 @@ def search(
     key = EvaluationKey(trained.fingerprint, split.key(), numerics.key())
     genes = [Gene(name=name, alphabet=alphabet) for name, alphabet in alphabets(inputs.space)]
     store.begin_search(settings.name, genes, trained.fingerprint, split.key(), numerics.as_dict())
+    reached("search-begun")
+    known = start(settings, inputs.space, key, store)
     begin = time.perf_counter()
     task = ScoringTask(inputs.backbone, settings.space, trained, split, numerics)
-    with pool.evaluator(task) as evaluator, display.bar("search", candidates(settings.search)) as advance:
+    total = len(known) + candidates(settings.search)
+    with pool.evaluator(task) as evaluator, display.bar("search", total) as advance:
         tally = Tally()
 
         def heard(proposal: Proposal, outcome: Outcome) -> None:
@@ -47,7 +52,8 @@ def search(
             advance(tally.done, tally.text())
 
         evaluate = remembering(evaluator, store, settings.name, key, heard, control)
-        for generation in evolve(inputs.space, settings.search, settings.seed, evaluate):
+        for generation in evolve(inputs.space, settings.search, settings.seed, evaluate, known):
+            reached("selected")
             tally.generation = generation.number + 1
             if not generation.survivors:
                 raise BadInput(

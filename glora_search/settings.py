@@ -50,6 +50,12 @@ class SearchSettings(Settings):
     mutation: int = Field(default=25, ge=0, description="children a generation with some genes of a parent redrawn")
     mutation_rate: float = Field(default=0.2, gt=0, le=1, description="probability that a gene is redrawn")
     max_parameters: int | None = Field(default=None, ge=0, description="limit of a subnet's parameters, head apart")
+    budget: int | None = Field(
+        default=None,
+        ge=0,
+        description="new candidates at most, in a search that starts from all that is known of its supernet; `0`: the "
+        "front of what is known; default: start afresh and run every generation",
+    )
     finalists: Positive = Field(default=10, description="best candidates that are scored again in float32 at the end")
 
     @field_validator("mutation_rate", mode="before")
@@ -79,8 +85,9 @@ class CampaignSettings(Settings):
 
 
 def candidates(settings: SearchSettings) -> int:
-    """How many a search proposes, unless its space runs out."""
-    return settings.population + settings.generations * (settings.crossover + settings.mutation)
+    """How many a search proposes beyond what it starts from, unless its space runs out."""
+    every = settings.population + settings.generations * (settings.crossover + settings.mutation)
+    return every if settings.budget is None else min(every, settings.budget)
 
 
 def read_config(path: Path, overrides: Iterable[str] = (), name: str | None = None) -> CampaignSettings:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from db.records import Supernet
 from db.store import Store
 from glora_search.control import Control
+from glora_search.crash_points import reached
 from glora_search.display import Display
 from glora_search.inputs import Inputs
 from glora_search.places import Places
@@ -51,9 +52,12 @@ def train_or_find(
             display.note(f"Supernet {trained.fingerprint[:12]} was trained from the same recipe: not trained again.")
             return trained
     trained = _train(inputs, numerics, pool, places.checkpoint(name), name, display, control)
+    reached("trained")
     about = {"recipe": name, "campaign": inputs.settings.name, "space": inputs.settings.space.model_dump(mode="json")}
     save_trained(trained, path, about)
+    reached("supernet-saved")
     _record(trained, name, path, store)
+    reached("supernet-recorded")
     places.checkpoint(name).unlink(missing_ok=True)
     display.note(f"Supernet {trained.fingerprint[:12]} frozen: {path}")
     return trained
@@ -113,6 +117,7 @@ def watched(
             elif isinstance(item, Checkpoint):
                 if keep is not None:
                     keep(item)
+                    reached("checkpoint-kept")
             else:
                 results.append(item)  # the stream is read to its end: one that is left early loses its worker
     assert results, "a task ends with its result"

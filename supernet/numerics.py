@@ -39,6 +39,11 @@ class Numerics:
         return torch.device(self.device_kind.split()[0])
 
 
+def with_chunk(key: str, chunk: int) -> str:
+    """The key of the same numerics with another number of examples a forward."""
+    return from_dict(json.loads(key) | {"chunk": chunk}).key()
+
+
 def from_dict(values: dict[str, Any]) -> Numerics:
     """The inverse of `as_dict`."""
     return Numerics(**values)

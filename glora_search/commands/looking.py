@@ -9,8 +9,6 @@ from typing import Any
 from db.records import Campaign, Candidate
 from db.store import Store, open_store
 from glora_search.output import shown, write_rows, write_value
-from glora_search.settings import candidates as expected_candidates
-from glora_search.settings import parse
 from supernet.errors import BadInput
 
 STATUS = ("name", "state", "evaluated", "candidates", "failed", "best", "test_accuracy", "export")
@@ -37,14 +35,20 @@ def status(name: str, db: str, chosen: str) -> None:
 def status_of(store: Store, campaign: Campaign) -> dict[str, Any]:
     """A campaign as plain data; what is not known yet is null."""
     progress, report = store.progress(campaign.name), campaign.report or {}
+    evaluated = progress.completed + progress.failed + progress.raced
+    from glora_search.settings import candidates as expected_candidates  # pydantic, which the others do without
+    from glora_search.settings import parse
+
+    planned: int | None
     try:
-        planned: int | None = expected_candidates(parse(campaign.config, campaign.name).search)
+        expected = expected_candidates(parse(campaign.config, campaign.name).search)
+        planned = max(expected, evaluated + progress.proposed)  # a search may start from what is known
     except BadInput:  # the config of a version with other settings
         planned = None
     return {
         "name": campaign.name,
         "state": str(campaign.state),
-        "evaluated": progress.completed + progress.failed + progress.raced,
+        "evaluated": evaluated,
         "candidates": planned,
         "failed": progress.failed,
         "generation": progress.generation,

@@ -160,3 +160,50 @@ def test_a_worker_that_answers_nan_ends_neither_the_search_nor_a_replay(
             raise AssertionError(f"asked for {genomes}")
 
     assert search(Unreachable()) == once
+
+
+# ---- workers that were thought dead, and memory that ran out
+
+
+class Repeating:
+    """Says every outcome twice; the first time some candidates are failures, as if their worker were dead."""
+
+    def __init__(self, hashing: Any, thought_dead: int = 0, fails_late: bool = False) -> None:
+        self.evaluator, self.thought_dead, self.fails_late = hashing(), thought_dead, fails_late
+
+    def evaluate(self, genomes: Any, hopeless: object = None) -> Iterator[tuple[int, Evaluation | Failure]]:
+        dead = Failure("worker died", "3 workers died of it.", 1.0, "fake")
+        for index, outcome in self.evaluator.evaluate(genomes):
+            first = dead if index < self.thought_dead else outcome
+            yield from [(index, first), (index, dead if self.fails_late else outcome), (index, outcome)]
+
+
+@pytest.mark.parametrize(
+    ("thought_dead", "fails_late"), [(0, False), (2, False), (0, True)], ids=["twice", "late", "fails afterwards"]
+)
+def test_the_result_of_a_worker_thought_dead_is_taken_once(
+    store: Store, search: Callable[..., Any], hashing: Callable[..., Any], thought_dead: int, fails_late: bool
+) -> None:
+    expected = search(hashing())
+    found = search(Repeating(hashing, thought_dead, fails_late), "other", replace(KEY, split="other"))
+    assert found == expected
+    assert remembered(store, "other") == remembered(store)
+
+
+def test_what_was_measured_with_less_memory_is_remembered_as_that_and_replayed(
+    store: Store, search: Callable[..., Any], hashing: Callable[..., Any], numerics: Any
+) -> None:
+    class Cramped(hashing):  # type: ignore[misc]
+        def evaluate(self, genomes: Any, hopeless: object = None) -> Iterator[tuple[int, Evaluation | Failure]]:
+            for index, outcome in super().evaluate(genomes, hopeless):
+                yield index, replace(outcome, chunk=numerics.chunk // 2)
+
+    key = replace(KEY, numerics=numerics.key())
+    expected, replayed, other = search(Cramped(), key=key), hashing(), hashing()
+    assert search(replayed, key=key) == expected
+    assert replayed.asked == [], "a campaign's own results are its own, whatever they were measured with"
+    halved = replace(numerics, chunk=numerics.chunk // 2).key()
+    assert store.remembered(key.fingerprint, key.split, key.numerics) == []
+    assert len(store.remembered(key.fingerprint, key.split, halved)) == 18
+    search(other, "other", key)
+    assert len(other.asked) == 18, "and nobody's who computes with the full chunk"
