@@ -3,6 +3,7 @@
 #   make demo    install, then search handwritten digits from training to a verified export
 #   make check   ruff, mypy and the import contracts
 #   make test    pytest; one part of it: make test ARGS='-k resume'
+#   make chaos   kill, hang and fill up what can be, and write what was found into docs/reliability.md; half an hour
 #   make docs    write docs/configuration.md again from the settings
 #   make clean   remove .venv and what tools left; runs/ and databases stay
 
@@ -12,7 +13,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo check test docs clean
+.PHONY: demo check test chaos docs clean
 
 demo: .venv/demo.stamp
 	$(BIN)/glora-search launch examples/digits.yaml
@@ -25,6 +26,9 @@ check: .venv/dev.stamp
 
 test: .venv/dev.stamp
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
+
+chaos: .venv/dev.stamp
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m chaos --write docs/reliability.md $(ARGS)
 
 docs: .venv/dev.stamp
 	$(BIN)/python docs/generate_configuration.py
