@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from db import sqlite
 from db.errors import StoreError
 from db.failures import sentence, suffered
+from db.turns import turn
 
 EXPECTED = "expected a file path, sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
 
@@ -72,7 +73,8 @@ def writing(engine: Engine, durable: bool = False) -> Iterator[Session]:
     Raises `StoreError`.
     """
     bound = engine.execution_options(writes=True, durable=durable)
-    with told(engine), Session(bound) as session, session.begin():
+    path = sqlite.file(engine.url) if engine.dialect.name == "sqlite" else None
+    with told(engine), turn(path), Session(bound) as session, session.begin():
         yield session
 
 
