@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -17,6 +18,7 @@ from chaos import postgres
 from chaos.driver import drive
 from chaos.figures import Figure, at_most, exactly
 from chaos.tiny import tiny
+from db.errors import NotFound
 from db.records import State
 from db.store import open_store
 from glora_search.crash_points import POINTS
@@ -108,21 +110,22 @@ class Campaign:
 
     def found(self) -> list[tuple[Any, ...]]:
         """The candidates, without what differs from run to run; none before there is a campaign."""
-        with open_store(self.url) as store:
-            if self.name not in [each.name for each in store.campaigns()]:
-                return []
+        with suppress(NotFound), open_store(self.url) as store:
             return [tuple(getattr(each, name) for name in RECORD) for each in store.candidates(self.name)]
+        return []
 
     def front(self) -> list[str]:
-        with open_store(self.url) as store:
+        with suppress(NotFound), open_store(self.url) as store:
             return [each.genome for each in store.candidates(self.name, front=True, order_by="params")]
+        return []
 
     def report(self) -> dict[str, Any]:
         """The figures of the report; empty if the campaign has not ended."""
-        with open_store(self.url) as store:
+        with suppress(NotFound), open_store(self.url) as store:
             known = store.campaign(self.name)
             done = known.report if known.state == State.FINISHED and known.report else {}
             return {name: done[name] for name in FIGURES if name in done}
+        return {}
 
     def exported(self) -> bytes:
         file = self.folder / "runs" / self.name / "export" / "model.safetensors"

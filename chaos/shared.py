@@ -15,8 +15,6 @@ from chaos.figures import Figure, exactly
 from chaos.resume import Campaign, ended
 from chaos.tiny import tiny
 
-SEARCH = {"population": 30, "generations": 4, "parents": 5, "crossover": 8, "mutation": 7}
-
 
 @contextmanager
 def cluster(cpus: int) -> Iterator[str]:
@@ -51,11 +49,12 @@ def _until_listening(port: int) -> None:
     raise TimeoutError(f"no Ray head listens at port {port} after 60 s")
 
 
-def two_campaigns(folder: Path, url: str = "") -> list[Figure]:
+def two_campaigns(folder: Path, url: str = "", population: int = 30, generations: int = 4) -> list[Figure]:
     """Of different seeds, at the same time; beside them the same two alone, in process."""
-    inputs, names = folder / "inputs", ("one", "two")
+    inputs, names, total = folder / "inputs", ("one", "two"), population + 15 * generations
+    search = {"population": population, "generations": generations, "parents": 5, "crossover": 8, "mutation": 7}
     alone = [
-        Campaign(tiny(inputs, name=name, seed=seed, search=SEARCH), folder / f"{name}-alone")
+        Campaign(tiny(inputs, name=name, seed=seed, search=search), folder / f"{name}-alone")
         for seed, name in enumerate(names)
     ]
     for campaign in alone:
@@ -64,7 +63,7 @@ def two_campaigns(folder: Path, url: str = "") -> list[Figure]:
     with cluster(cpus=4) as address:
         pool = {"backend": "ray", "count": 2, "threads": 1, "address": address}
         together = [
-            Campaign(tiny(inputs, name=name, seed=seed, search=SEARCH, workers=pool), folder / name, database)
+            Campaign(tiny(inputs, name=name, seed=seed, search=search, workers=pool), folder / name, database)
             for seed, name in enumerate(names)
         ]
         processes = [campaign.start() for campaign in together]
@@ -72,7 +71,7 @@ def two_campaigns(folder: Path, url: str = "") -> list[Figure]:
     pairs = list(zip(together, alone, strict=True))
     return [
         exactly("exit codes", codes, [0, 0]),
-        exactly("candidates", [len(campaign.found()) for campaign in together], [90, 90]),
+        exactly("candidates", [len(campaign.found()) for campaign in together], [total, total]),
         exactly("campaigns equal to themselves alone", [a.found() == b.found() for a, b in pairs], [True, True]),
         exactly("fronts and reports equal", [_end(a) == _end(b) for a, b in pairs], [True, True]),
     ]

@@ -12,7 +12,11 @@ POLL = 0.5  # seconds between two looks at the database
 
 
 class Paused(Exception):
-    """The campaign was asked to pause, or interrupted; what it recorded is kept, and it can be resumed."""
+    """The campaign was asked to pause, interrupted or stopped by the world; what it recorded is kept, to be resumed."""
+
+    def __init__(self, name: str, reason: str = "") -> None:
+        self.reason = reason  # what has to be mended first; empty if somebody asked for the pause
+        super().__init__(f"{name}: {reason}" if reason else name)
 
 
 class Cancelled(Exception):
@@ -24,20 +28,20 @@ class Control:
 
     def __init__(self, store: Store, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.store, self.name, self.clock = store, name, clock
-        self._signalled = False
+        self.signalled = False
         self._asked: Command | None = None
         self._looked = -POLL
 
     def interrupt(self) -> None:
-        """A signal asks for a pause."""
-        self._signalled = True
+        """A signal asks for a pause. Sets a flag and no more, since a signal's handler may do no more."""
+        self.signalled = True
 
     def asked(self) -> Command | None:
         """`cancel`, `stop`, `pause` or None; a signal is a pause unless the database asks to cancel."""
         now = self.clock()
         if now - self._looked >= POLL:
             self._looked, self._asked = now, self.store.requested(self.name)
-        return "pause" if self._signalled and self._asked != "cancel" else self._asked
+        return "pause" if self.signalled and self._asked != "cancel" else self._asked
 
     def closing(self) -> bool:
         """Whether no new candidate may be started."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import IO, Any, Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from glora_search.exits import swallow
 
 Advance = Callable[[int, str], None]  # (done so far, what to say of it)
 
@@ -31,6 +33,34 @@ class Silent:
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Advance]:
         yield lambda done, text: None
+
+
+class Lasting:
+    """A stream that may be lost, as a closed terminal or a pipe without a reader is; from then on it takes all."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _try(self, act: Callable[..., object], *arguments: str) -> None:
+        try:
+            act(*arguments)
+        except OSError:  # before rich sees it, which would end the program, or its own thread with a traceback
+            swallow(self._stream)
+
+
+def terminal(stream: TextIO) -> Terminal:
+    """A display on stderr which outlives the terminal."""
+    return Terminal(Console(file=cast("IO[str]", Lasting(stream))))
 
 
 class Terminal:

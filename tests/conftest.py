@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from chaos.postgres import Lend
     from supernet.backbone import Backbone
     from supernet.data import Split
     from supernet.evaluation import ScoringTask
@@ -42,6 +43,15 @@ def _this_process_counts_denormals_again() -> Iterator[None]:
     if torch := sys.modules.get("torch"):
         torch.set_flush_denormal(False)
         torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Lend]:
+    """Lends databases of a PostgreSQL server of our own that nobody else uses."""
+    from chaos.postgres import server_or_skip
+
+    with server_or_skip() as lend:
+        yield lend
 
 
 @pytest.fixture(scope="session")

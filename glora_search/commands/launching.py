@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich.console import Console
 
 from db.engine import readable
 from db.errors import NameTaken, StoreError
@@ -15,7 +14,7 @@ from db.store import open_store
 from glora_search.campaign import run
 from glora_search.commands.summary import show_summary
 from glora_search.control import Cancelled, Paused
-from glora_search.display import Terminal
+from glora_search.display import terminal
 from glora_search.exits import INTERRUPTED, leave, terminate_as_interrupt
 from glora_search.inputs import prepare
 from glora_search.output import write_value
@@ -47,30 +46,36 @@ def plan(config: Path, name: str | None, overrides: Sequence[str]) -> None:
 
 def _carry(settings: CampaignSettings, db: str, runs: Path, chosen: str) -> None:
     terminate_as_interrupt()
-    display = Terminal(Console(stderr=True))
+    display = terminal(sys.stderr)
     again = f"glora-search resume {settings.name}{_options(db, runs)}"
     try:
         report = run(settings, db, Places(runs), display)
-    except Paused:
-        leave(f"Paused; what was recorded is kept. Go on with:\n  {again}", INTERRUPTED)
+    except Paused as paused:
+        kept = "Paused; what was recorded is kept."
+        mended = f"{paused.reason}\n{kept} Once that is mended, go on with:" if paused.reason else f"{kept} Go on with:"
+        leave(f"{mended}\n  {again}", INTERRUPTED)
     except Cancelled:
         leave(f"Cancelled; what was recorded is kept. Should it go on after all:\n  {again}", INTERRUPTED)
+    except KeyboardInterrupt:  # before the campaign ran, or after it
+        if _state(db, settings.name) is None:
+            raise
+        leave(f"Interrupted; what was recorded is kept. Go on with:\n  {again}", INTERRUPTED)
     except NameTaken:  # another campaign's failure is not this one's
         raise
     except Exception:
-        if _begun(db, settings.name):
+        if _state(db, settings.name) == State.FAILED:  # what failed before it ran left nothing to resume
             display.note(f"The campaign stopped early; what was recorded is kept. Once mended, go on with:\n  {again}")
         raise
     show_summary(settings.name, report, chosen, _options(db, runs))
 
 
-def _begun(db: str, name: str) -> bool:
-    """Whether the campaign got as far as its row: what failed before that left nothing to resume."""
+def _state(db: str, name: str) -> State | None:
+    """How the campaign stands, if it got as far as its row."""
     try:
         with open_store(db, create=False) as store:
-            return store.campaign(name).state == State.FAILED
+            return store.campaign(name).state
     except StoreError:
-        return False
+        return None
 
 
 def _options(db: str, runs: Path) -> str:

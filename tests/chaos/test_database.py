@@ -9,13 +9,6 @@ import pytest
 
 from chaos import database
 from chaos.figures import Figure, unmet
-from chaos.postgres import Lend, server_or_skip
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Lend]:
-    with server_or_skip() as lend:
-        yield lend
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from chaos.crowd import many
-from chaos.postgres import Lend, server_or_skip
+from chaos.postgres import Lend
 from db.records import EvaluationKey, Gene, Outcome, Proposal, Status
 from db.store import Store, open_store
 
@@ -33,13 +33,6 @@ NUMERICS = {"precision": "bf16", "chunk": 64}
 @pytest.fixture(scope="session")
 def key() -> EvaluationKey:
     return EvaluationKey("fingerprint", "split", "bf16")
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Lend]:
-    """Lends databases of a PostgreSQL server of our own that nobody else uses."""
-    with server_or_skip() as lend:
-        yield lend
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,24 @@
+"""Signals pause a campaign, which ends as one that heard none; what is lost or left over is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chaos.figures import unmet
+from chaos.signals import orphans, signals
+
+
+def test_a_campaign_hears_signals_and_survives_its_terminal(tmp_path: Path) -> None:
+    assert unmet(signals(tmp_path, "local", generations=1, cases=("twice", "hangup")), timed=False) == []
+
+
+def test_a_pause_that_is_not_written_is_found(tmp_path: Path) -> None:
+    assert unmet(signals(tmp_path, "local", generations=1, cases=("once",), broken="a pause is not written")) != []
+
+
+def test_no_ray_process_outlives_a_killed_driver(tmp_path: Path) -> None:
+    assert unmet(orphans(tmp_path)) == []
+
+
+def test_a_ray_process_that_outlives_its_driver_is_found(tmp_path: Path) -> None:
+    assert unmet(orphans(tmp_path, broken="agents outlive a killed driver", within=6.0)) != []
