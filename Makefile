@@ -2,7 +2,7 @@
 #
 #   make demo    install, then search handwritten digits from training to a verified export
 #   make check   ruff, mypy and the import contracts
-#   make test    pytest; one part of it: make test ARGS='-k resume'
+#   make test    pytest, two tests at a time; a part of it, one at a time: make test ARGS='-n 0 -k resume'
 #   make chaos   kill, hang and fill up what can be, and write what was found into docs/reliability.md; half an hour
 #   make docs    write docs/configuration.md again from the settings
 #   make clean   remove .venv and what tools left; runs/ and databases stay
@@ -25,7 +25,7 @@ check: .venv/dev.stamp
 	$(BIN)/lint-imports
 
 test: .venv/dev.stamp
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 chaos: .venv/dev.stamp
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m chaos --write docs/reliability.md $(ARGS)

@@ -57,12 +57,12 @@ def main() -> None:
             found[title] = getattr(importlib.import_module(f"chaos.{module}"), function)(Path(folder))
         print(f"  {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
         print("\n".join(lines(title, found[title])), flush=True)
+        if chosen.write:
+            put(chosen.write, found)  # each time: what was found is kept if this is stopped
     if chosen.json:
         chosen.json.write_text(
             json.dumps({title: [vars(figure) for figure in figures] for title, figures in found.items()})
         )
-    if chosen.write:
-        put(chosen.write, found)
     if missed := [figure for figures in found.values() for figure in unmet(figures)]:
         sys.exit(f"{len(missed)} figures are not met.")
 

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import psutil
+
 from chaos.figures import Figure, below, exactly
 from chaos.shared import cluster
 from chaos.tiny import tiny
@@ -31,7 +33,7 @@ from db.errors import StoreError
 from db.store import open_store
 from glora_search import driving
 from glora_search.exits import INTERRUPTED
-from workers.reaping import psutil
+from workers.reaping import alive
 
 PATIENCE = 300.0  # seconds for a campaign to come to where it is waited for
 LEFT = 60.0  # seconds that a Ray process of ours may live on
@@ -158,7 +160,7 @@ class Driver:
     def left(self, within: float = LEFT) -> tuple[int, float]:
         """(processes that it started and that live on, seconds that they took to be so few)."""
         begin = time.monotonic()
-        while (count := sum(map(_alive, self.children))) and time.monotonic() - begin < within:
+        while (count := sum(map(alive, self.children))) and time.monotonic() - begin < within:
             time.sleep(0.1)
         return count, time.monotonic() - begin
 
@@ -180,12 +182,6 @@ class Driver:
 
 def _own_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-def _alive(process: Any) -> bool:
-    with suppress(psutil.Error):
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    return False
 
 
 def signals(
@@ -267,7 +263,7 @@ def joined(folder: Path) -> list[Figure]:
 
 def _names() -> list[str]:
     """Of all that runs below this process."""
-    return [child.name() for child in psutil.Process().children(recursive=True) if _alive(child)]
+    return [child.name() for child in psutil.Process().children(recursive=True) if alive(child)]
 
 
 def orphans(folder: Path, broken: str = "", within: float = LEFT) -> list[Figure]:

@@ -55,6 +55,12 @@ def file(url: URL) -> Path | None:
 def listen(engine: Engine, create: bool) -> None:
     """Set up each connection of `engine`; only where the file may be created may its journal be changed to WAL."""
     path = file(engine.url)
+    first: list[tuple[int, int] | None] = []  # the file that was opened first
+
+    @event.listens_for(engine, "do_connect")
+    def never_anew(dialect: Any, record: Any, arguments: Any, options: Any) -> None:
+        if first and first[0] != _identity(path):  # SQLite would make an empty one in its place
+            raise _removed(path)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, record: Any) -> None:
@@ -63,11 +69,12 @@ def listen(engine: Engine, create: bool) -> None:
         if create:
             _write_ahead(connection)
         record.info["file"] = _identity(path)
+        first[:] = first or [record.info["file"]]
 
     @event.listens_for(engine, "checkout")
     def same_file(connection: Any, record: Any, proxy: Any) -> None:
         if record.info["file"] != _identity(path):
-            raise StoreError(f"the database {path} was removed or replaced while in use; put it back, then resume")
+            raise _removed(path)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -77,6 +84,10 @@ def listen(engine: Engine, create: bool) -> None:
             _begin_in_turn(connection)
         else:
             connection.exec_driver_sql("BEGIN")
+
+
+def _removed(path: Path | None) -> StoreError:
+    return StoreError(f"the database {path} was removed or replaced while in use; put it back, then resume")
 
 
 def _begin_in_turn(connection: Connection) -> None:

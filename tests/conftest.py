@@ -5,6 +5,7 @@ torch is imported inside the fixtures, so that the tests of the store, which nee
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -43,6 +44,26 @@ def _this_process_counts_denormals_again() -> Iterator[None]:
     if torch := sys.modules.get("torch"):
         torch.set_flush_denormal(False)
         torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes that run tests, one runs the whole of a file, and all of what shares the Ray session."""
+    for item in items:
+        shared = "ray_session" in getattr(item, "fixturenames", ()) or "workers" in item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group("ray" if shared else str(item.path)))
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """A Ray of four CPUs and two pretended GPUs."""
+    import ray
+
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # else Ray warns, and warnings are errors here
+    os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112 (a neighbour must not have our workers killed)
+    alone = {"address": "local", "include_dashboard": False, "log_to_driver": False}  # never another test's
+    ray.init(num_cpus=4, num_gpus=2, logging_level=logging.ERROR, **alone)
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ the raylet's death to the gcs_server that died with it.
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import subprocess
@@ -18,9 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import ray  # noqa: F401 (which brings psutil)
+import psutil
 
-psutil: Any = importlib.import_module("psutil")
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 5.0  # seconds until a killed process is gone; a disk that hangs may hold one up
 
@@ -118,12 +116,13 @@ def _kill(processes: set[Any]) -> None:
         with suppress(psutil.Error):  # gone already
             process.kill()
     deadline = time.monotonic() + GRACE
-    while any(map(_alive, processes)) and time.monotonic() < deadline:
+    while any(map(alive, processes)) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
-def _alive(process: Any) -> bool:
+def alive(process: Any) -> bool:
+    """Whether it still runs: one that waits to be collected by its parent does not."""
     try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)  # which its parent collects
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False

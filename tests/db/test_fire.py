@@ -83,6 +83,15 @@ def test_a_disk_that_fills_up_stops_a_generation_as_a_whole(searched: Store, pro
 
 
 @sqlite_only
+def test_a_connection_that_is_opened_later_does_not_make_it_anew_either(searched: Store, database: str) -> None:
+    with searched._engine.connect():  # so that another one must be opened
+        Path(database).unlink()
+        with pytest.raises(StoreError, match="was removed or replaced while in use"):
+            searched.campaigns()
+    assert not Path(database).exists()
+
+
+@sqlite_only
 @pytest.mark.parametrize("verb", ["read", "write"])
 def test_a_database_deleted_while_in_use_is_never_made_anew(searched: Store, database: str, verb: str) -> None:
     Path(database).unlink()

@@ -171,7 +171,7 @@ def test_an_interrupted_launch_says_how_to_go_on(
     config = tmp_path / "tiny.yaml"
     config.write_text(yaml.safe_dump(workshop.config()))
     interrupting = watching(interrupt=("search", 4))
-    monkeypatch.setattr("glora_search.commands.launching.Terminal", lambda console: interrupting)
+    monkeypatch.setattr("glora_search.commands.launching.terminal", lambda stream: interrupting)
     said = command("launch", config, "--db", workshop.db, "--runs", tmp_path / "runs")
     assert said.code == 5
     assert f"glora-search resume tiny --db {workshop.db} --runs {tmp_path / 'runs'}" in said.err

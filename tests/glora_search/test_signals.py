@@ -20,7 +20,7 @@ from glora_search.control import Control, Paused
 from glora_search.display import terminal
 from glora_search.exits import INTERRUPTED, heeded, leave
 from glora_search.interrupts import interrupts
-from workers.reaping import deaf, reaping
+from workers.reaping import alive, deaf, psutil, reaping
 
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -153,27 +153,23 @@ def test_a_command_whose_terminal_was_closed_ends_with_its_code(monkeypatch: pyt
 # ---- processes
 
 
-def started() -> subprocess.Popen[bytes]:
-    """A process that has started another."""
-    return subprocess.Popen(["sh", "-c", "sleep 600 & echo; wait"], stdout=subprocess.PIPE)
+def started() -> tuple[subprocess.Popen[bytes], Any]:
+    """A process, and another that it has started."""
+    parent = subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    with parent.stdout as said:
+        return parent, psutil.Process(int(said.readline()))
 
 
-def gone(process: subprocess.Popen[bytes]) -> bool:
-    """It would run for ten minutes; it may also end by itself once what it waits for was killed."""
-    with process, suppress(subprocess.TimeoutExpired):
-        return process.wait(30) in (0, -signal.SIGKILL)
-    return False
-
-
-def ends(stop: Callable[[Callable[[], None]], object], error: type[BaseException] | None = None) -> list[Any]:
+def ends(
+    stop: Callable[[Callable[[], None]], object], error: type[BaseException] | None = None
+) -> tuple[subprocess.Popen[bytes], Any]:
     """Processes that were started in the context; it is left by the error."""
-    children = []
     with suppress(KeyboardInterrupt, ValueError), reaping(stop):
-        children.append(started())
-        children[0].stdout.readline()  # type: ignore[union-attr]
+        processes = started()
         if error is not None:
             raise error
-    return children
+    return processes
 
 
 def broken(kill: Callable[[], None]) -> None:
@@ -188,17 +184,20 @@ def interrupted(kill: Callable[[], None]) -> None:
 @pytest.mark.parametrize("stop", [lambda kill: None, lambda kill: kill(), broken, interrupted])
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt, ValueError])
 def test_nothing_that_was_started_is_left(stop: Any, error: type[BaseException] | None) -> None:
-    for child in ends(stop, error):
-        assert gone(child)
+    parent, child = ends(stop, error)
+    parent.wait(30)
+    assert not alive(child)
 
 
 def test_what_was_there_before_stays() -> None:
-    with started() as before:  # and what it starts
-        for child in ends(lambda kill: None):
-            child.stdout.close()
-            child.wait()
-        assert before.poll() is None
-        before.kill()
+    parent, child = started()
+    ends(lambda kill: None)[0].wait(30)
+    try:
+        assert parent.poll() is None
+        assert alive(child)
+    finally:
+        child.kill()
+        parent.wait(30)
 
 
 def test_signals_are_heard_again_afterwards() -> None:

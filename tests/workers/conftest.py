@@ -1,15 +1,12 @@
-"""One Ray session with two pretended GPUs, and the pools that pass the contract: in process, one actor, three."""
+"""The pools that pass the contract: in process, one actor, three on parts of pretended GPUs."""
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import ray
 
 from supernet.evaluation import Measurement, Scorer, ScoringTask
 from workers.local import LocalPool
@@ -22,15 +19,6 @@ POOLS: dict[str, dict[str, Any]] = {
     "ray, one worker": {"count": 1},
     "ray, three workers on parts of GPUs": {"count": 3, "gpus_per_worker": 0.5},
 }
-
-
-@pytest.fixture(scope="package")
-def ray_session() -> Iterator[None]:
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # else Ray warns, and warnings are errors here
-    os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112 (a neighbour must not have our workers killed)
-    ray.init(num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="package", params=POOLS)
