@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 import time
@@ -76,16 +77,27 @@ def lines(title: str, figures: Iterable[Figure]) -> list[str]:
 
 
 def put(file: Path, found: dict[str, list[Figure]]) -> None:
-    """Replace what stands between the marks."""
-    rows = ["| what | must be | found |", "|---|---|---|"]
-    for title, figures in found.items():
-        rows.append(f"| **{title}** | | |")
-        rows += [
-            f"| {each.what} | {each.bar} | {each.found}{'' if each.met else ' **(not met)**'} |" for each in figures
-        ]
+    """Replace the sections of the table between the marks that were measured anew."""
     before, rest = file.read_text(encoding="utf-8").split(BEGIN)
-    text = f"{before}{BEGIN}\n\n{machine()}\n\n" + "\n".join(rows) + f"\n\n{END}{rest.split(END)[1]}"
-    file.write_text(text, encoding="utf-8")
+    table, after = rest.split(END)
+    sections = kept(table)
+    for title, figures in found.items():
+        sections[title] = [f"| {each.what} | {each.bar} | {each.found}{MET[each.met]} |" for each in figures]
+    rows = ["| what | must be | found |", "|---|---|---|"]
+    for title in EXPERIMENTS:
+        rows += [f"| **{title}** | | |", *sections[title]] if title in sections else []
+    file.write_text(f"{before}{BEGIN}\n\n{machine()}\n\n" + "\n".join(rows) + f"\n\n{END}{after}", encoding="utf-8")
+
+
+def kept(table: str) -> dict[str, list[str]]:
+    """The rows of each section as they stand."""
+    sections: dict[str, list[str]] = {}
+    for row in table.splitlines():
+        if found := re.fullmatch(r"\| \*\*(.+)\*\* \| \| \|", row):
+            sections[found[1]] = []
+        elif sections and row.startswith("|"):
+            sections[list(sections)[-1]].append(row)
+    return sections
 
 
 def machine() -> str:

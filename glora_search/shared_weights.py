@@ -57,7 +57,6 @@ def train_or_find(
     save_trained(trained, path, about)
     reached("supernet-saved")
     _record(trained, name, path, store)
-    reached("supernet-recorded")
     places.checkpoint(name).unlink(missing_ok=True)
     display.note(f"Supernet {trained.fingerprint[:12]} frozen: {path}")
     return trained
@@ -66,6 +65,7 @@ def train_or_find(
 def _record(trained: Trained, name: str, path: Path, store: Store) -> None:
     entries = sum(array.size for key, array in trained.tensors.items() if not key.startswith("head."))
     store.record_supernet(Supernet(name, trained.fingerprint, str(path), entries, trained.seconds))
+    reached("supernet-recorded")
 
 
 def _train(
