@@ -186,6 +186,11 @@ def killed(
     ]
 
 
+def killed_in_process(folder: Path, kills: int = 20) -> list[Figure]:
+    """The same with one worker, which is the driver itself."""
+    return killed(folder, kills=kills, workers=0)
+
+
 def killed_on_postgresql(folder: Path, kills: int = 20) -> list[Figure]:
     """The same with one worker in process and the database on a server. Raises NoPostgres."""
     with postgres.server() as lend, lend() as url:
