@@ -19,7 +19,7 @@ from chaos.figures import Figure, unmet
 # title -> module and function; each takes a folder of its own and returns figures
 EXPERIMENTS = {
     "T1 The driver is killed at random and at every named point": "resume:killed",
-    "T1a The same, without Ray": "resume:killed_in_process",
+    "T1a The driver is killed in the same way, without Ray": "resume:killed_in_process",
     "T1b The driver is killed while it trains": "resume:training",
     "T2 Workers are killed": "workers:deaths",
     "T3 Candidates hang": "workers:hangs",
