@@ -76,23 +76,16 @@ class Campaign:
         """Drive it to a named point, for the nth time in that process."""
         self._died(self.start(f"{point}:{time_of}"))
 
-    def die_after(self, word: str, count: int, delay: float) -> None:
-        """Kill it some seconds after it says `word` with a number of `count` or more."""
+    def die_after(self, word: str, count: int, delay: float, patience: float = PATIENCE) -> None:
+        """Kill it some seconds after it says `word` with a number of `count` or more; sooner, when patience ends."""
         before = self.said()
         process = self.start()
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while process.is_alive() and time.monotonic() < end:
             if any(int(line.split()[1]) >= count for line in self.said()[len(before) :] if line.startswith(f"{word} ")):
+                time.sleep(delay)
                 break
             time.sleep(0.01)
-        time.sleep(delay)
-        process.kill()
-        self._died(process)
-
-    def die_in(self, seconds: float) -> None:
-        """Kill it so long after its start."""
-        process = self.start()
-        time.sleep(seconds)
         process.kill()
         self._died(process)
 
@@ -161,10 +154,8 @@ def killed(
         hurt.die_at(point, 2 if point == "checkpoint-kept" else 1)
     in_search = [point for point in points if point in IN_SEARCH]
     for number, target in enumerate(sorted(draw.randrange(total) for _ in range(kills))):
-        if number % 5 == 4:
-            hurt.die_in(draw.uniform(0, 15))
-        else:
-            hurt.die_after("done", target, draw.uniform(0, 0.1))
+        anywhen = draw.uniform(0, 15) if number % 5 == 4 else PATIENCE  # also while it starts
+        hurt.die_after("done", target, draw.uniform(0, 0.1), anywhen)
         for place, point in enumerate(in_search):
             if place * kills // len(in_search) == number:
                 done = len(hurt.rows)
