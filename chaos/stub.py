@@ -9,6 +9,7 @@ import hashlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -30,13 +31,26 @@ def numerics(chunk: int = 16) -> Numerics:
 # ---- what it answers
 
 
+@dataclass(frozen=True)
+class When:
+    """A racing rule made of a function: a candidate is dropped when it says so."""
+
+    says: Callable[[Partial], bool]
+    order: np.ndarray | None = None
+
+    def __call__(self, partial: Partial) -> bool:
+        return self.says(partial)
+
+
 def answer(genome: str, hopeless: Hopeless | None = None, chunk: int = EXAMPLES) -> Measurement:
     """A function of the genome, with many ties: 16 accuracies, 8 losses. The rule is asked after each chunk."""
+    order = slice(None) if hopeless is None or hopeless.order is None else hopeless.order
     right = np.random.default_rng(_number(genome, "who")).permutation(EXAMPLES) < 40 + 10 * (_number(genome) % 16)
     quanta = round((1 + _number(genome, "loss") % 8) / 4 / QUANTUM)  # an example's loss
     for seen in (*range(chunk, EXAMPLES, chunk), EXAMPLES):
-        correct = right[:seen]
-        partial = Partial(seen, int(correct.sum()), quanta * seen, EXAMPLES)
+        correct = np.zeros(EXAMPLES, dtype=bool)
+        correct[np.arange(EXAMPLES)[order][:seen]] = right[order][:seen]
+        partial = Partial(seen, int(correct.sum()), quanta * seen, EXAMPLES, parameters(genome))
         if hopeless is not None and seen < EXAMPLES and hopeless(partial):
             break
     return Measurement(partial.correct / partial.seen, quanta * QUANTUM, np.packbits(correct).tobytes(), partial)

@@ -23,7 +23,7 @@ import ray
 
 from chaos import stub
 from chaos.figures import Figure, at_most, below, exactly
-from chaos.stub import Fault, Figures, OutOfMemory, Raise, Slow, StubTask, answer, numerics
+from chaos.stub import Fault, Figures, OutOfMemory, Raise, Slow, StubTask, When, answer, numerics
 from supernet.evaluation import Partial
 from workers.cluster import connected
 from workers.dispatch import RayEvaluator
@@ -236,7 +236,9 @@ def one_result_for_any_number_of_workers(
     )
     task = StubTask(numerics(), faults)
     genomes = [f"genome {number}" for number in range(candidates)]
-    expected = [_bare(outcome) for _, outcome in LocalEvaluator(task).evaluate(genomes, _below_half)]
+    expected = [
+        _bare(outcome) for _, outcome in LocalEvaluator(task).evaluate(genomes, lambda index: When(_below_half))
+    ]
     kinds = {type(outcome) for outcome in expected}
     figures = [exactly("kinds of outcomes (evaluation, failure, raced)", len(kinds), 3)]
     for number in workers:
@@ -259,8 +261,9 @@ class Confused(RayEvaluator):
             yield index, outcome
 
 
-def _below_half(partial: Partial) -> bool:
-    return 2 * partial.correct < partial.seen
+def _below_half(index: int) -> When:
+    """Whoever is wrong more often than right is dropped."""
+    return When(lambda partial: 2 * partial.correct < partial.seen)
 
 
 def _bare(outcome: Outcome) -> Outcome:

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from db.models import CandidateRow, EvaluationRow
 from db.records import Status
 
-SCORED = ("accuracy", "loss", "seconds", "worker", "error", "bound", "evaluation_digest", "finished_at")
+SCORED = ("accuracy", "loss", "seconds", "worker", "error", "bound", "seen", "evaluation_digest", "finished_at")
 
 
 def retry(session: Session, campaign_id: int) -> int:

@@ -1,10 +1,10 @@
 """What was measured before, by any campaign: each evaluation once, the first completed result for good.
 
 Laws. A completed result, once written, never changes; a failure is overwritten by the first completed result; what was
-raced is never written. What a campaign recorded of a genome, completed or failed, answers that campaign before anyone's
+raced is never written. What a campaign recorded of a genome, however it ended, answers that campaign before anyone's
 entry, and under whatever key it was recorded: a replay never changes a finished generation, also when somebody else
 has meanwhile completed what failed there. So a failure answers only the campaign whose candidate failed, until it is
-retried. A candidate that was raced is answered by nothing: it is raced again.
+retried, and a raced candidate only the campaign that raced it, where it stood against the same places.
 """
 
 import math
@@ -49,7 +49,7 @@ def known(session: Session, campaign_id: int, key: EvaluationKey, genomes: Itera
     for start in range(0, len(asked), AT_ONCE):
         some = asked[start : start + AT_ONCE]
         ended = own(session, campaign_id, some)
-        found |= {genome: outcome for genome, outcome in ended.items() if outcome.status != Status.RACED}
+        found |= ended
         found |= _anyones(session, key, [genome for genome in some if genome not in ended])
     return found
 

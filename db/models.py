@@ -123,6 +123,7 @@ class CandidateRow(Base):
     worker: Mapped[str | None]
     error: Mapped[str | None]
     bound: Mapped[float | None]
+    seen: Mapped[int | None]
     accuracy_float32: Mapped[float | None]
     loss_float32: Mapped[float | None]
     evaluation_digest: Mapped[str | None]

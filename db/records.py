@@ -100,6 +100,7 @@ class Outcome:
     correct: bytes | None = None  # a bit per example
     error: str | None = None
     bound: float | None = None  # of a raced candidate: the best accuracy it could still have reached
+    seen: int | None = None  # and the examples it was evaluated on
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ class Candidate:
     seconds: float | None
     worker: str | None
     error: str | None
-    bound: float | None
+    bound: float | None  # of a raced candidate, as the next: see Outcome
+    seen: int | None
     accuracy_float32: float | None  # of finalists only, as the next
     loss_float32: float | None
     created_at: datetime

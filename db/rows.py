@@ -17,7 +17,9 @@ _EVALUATION, _CANDIDATE = EvaluationRow.__table__.c, CandidateRow.__table__.c
 OUTCOME: tuple[ColumnElement[Any], ...] = tuple(
     _EVALUATION[name] for name in ("status", "accuracy", "loss", "seconds", "worker", "correct", "error")
 )
-ENDED = tuple(_CANDIDATE[name] for name in ("status", "accuracy", "loss", "seconds", "worker", "error", "bound"))
+ENDED = tuple(
+    _CANDIDATE[name] for name in ("status", "accuracy", "loss", "seconds", "worker", "error", "bound", "seen")
+)
 
 
 def campaign(row: CampaignRow) -> Campaign:
@@ -57,4 +59,4 @@ def outcome(row: Sequence[Any]) -> Outcome:
 def ended(row: Row[Any] | CandidateRow, correct: bytes | None) -> Outcome:
     """How a candidate ended, from its row or the columns `ENDED`; `correct` is kept by its evaluation only."""
     figures = row.accuracy, row.loss, row.seconds, row.worker
-    return Outcome(STATUS[row.status], *figures, correct, row.error, row.bound)
+    return Outcome(STATUS[row.status], *figures, correct, row.error, row.bound, row.seen)

@@ -16,7 +16,7 @@ from db.errors import NewerSchema, NotFound, StoreError
 from db.sqlite import file
 
 VERSION_TABLE = "glora_search_version"
-REVISIONS = ("0001", "0002")  # oldest first; a test holds this equal to the files in migrations/versions
+REVISIONS = ("0001", "0002", "0003")  # oldest first; a test holds this equal to the files in migrations/versions
 ADVISORY_LOCK = 0x610AA  # any number that no other program locks
 _UPGRADING = Lock()  # Alembic keeps what it is doing in the globals of a module
 

@@ -27,8 +27,8 @@ from supernet.space import Space
 
 TRIES = 10  # draws for each child before a shortfall is filled in another way
 
-# (generation, proposals) -> the figures of each proposal, in order; None for a failure
-Evaluate = Callable[[int, Sequence[Proposal]], Sequence[Scored | None]]
+# (generation, proposals, survivors so far) -> the figures of each proposal, in order; None if it failed or was raced
+Evaluate = Callable[[int, Sequence[Proposal], Sequence[Scored]], Sequence[Scored | None]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def evolve(
             left = None if left is None else left - len(proposals)
         if not proposals:
             return
-        scored = [result for result in evaluate(number, proposals) if result is not None]
+        scored = [result for result in evaluate(number, proposals, survivors) if result is not None]
         survivors = _select(settings, survivors + scored)
         yield Generation(number, tuple(proposals), tuple(scored), tuple(survivors))
 

@@ -13,6 +13,7 @@ from db.store import Store
 from glora_search.control import Control, Paused
 from glora_search.crash_points import reached
 from glora_search.evolution import Evaluate
+from glora_search.race import Known, Race, Racing, completed, scored
 from glora_search.selection import Scored
 from supernet.numerics import with_chunk
 from workers.evaluator import Evaluation, Evaluator, Failure, Outcome, Raced
@@ -21,14 +22,21 @@ Heard = Callable[[Proposal, Recorded], None]  # called for each outcome as it is
 
 
 def remembering(
-    evaluator: Evaluator, store: Store, name: str, key: EvaluationKey, heard: Heard, control: Control
+    evaluator: Evaluator,
+    store: Store,
+    name: str,
+    key: EvaluationKey,
+    heard: Heard,
+    control: Control,
+    racing: Racing | None = None,
 ) -> Evaluate:
     """An `evaluate` for `evolve` that writes every outcome to the store as it arrives and asks for nothing twice.
 
     Raises Paused once what is in flight is recorded, and Cancelled at once, if that was asked.
     """
+    complete: list[Known] = []  # of the generations before, in the order of proposals
 
-    def evaluate(generation: int, proposals: Sequence[Proposal]) -> list[Scored | None]:
+    def evaluate(generation: int, proposals: Sequence[Proposal], survivors: Sequence[Scored]) -> list[Scored | None]:
         control.require_open()
         store.propose(name, generation, proposals)
         reached("proposed")
@@ -46,14 +54,16 @@ def remembering(
             if proposal.genome in known:
                 remember(proposal, known[proposal.genome])
         todo = [proposal for proposal in proposals if proposal.genome not in known]
-        genomes = takewhile(lambda _: not control.closing(), (proposal.genome for proposal in todo))
-        for index, outcome in evaluator.evaluate(genomes) if todo else ():
+        race = Race(racing, proposals, outcomes, survivors, complete)
+        genomes = takewhile(lambda _: not control.closing(), race.genomes(todo))
+        for index, outcome in evaluator.evaluate(genomes, lambda index: race.rule(todo[index])) if todo else ():
             if better(outcomes.get(todo[index].id), outcome):
                 remember(todo[index], recorded(outcome), key_of(key, outcome))
             control.require_not_cancelled()
         if len(outcomes) < len(proposals):
             control.require_not_cancelled()
             raise Paused(name)
+        complete.extend(completed(proposals, outcomes))
         return [scored(proposal, outcomes[proposal.id]) for proposal in proposals]
 
     return evaluate
@@ -83,13 +93,5 @@ def recorded(outcome: Outcome) -> Recorded:
         case Failure(kind, message, seconds, worker):
             return Recorded(Status.FAILED, seconds=seconds, worker=worker, error=f"{kind}: {message}")
         case Raced(seen, total, correct, _, seconds, worker):  # at best all that was not seen would be right
-            return Recorded(Status.RACED, seconds=seconds, worker=worker, bound=(correct + total - seen) / total)
-
-
-def scored(proposal: Proposal, outcome: Recorded) -> Scored | None:
-    """What selection may see: nothing of a failure."""
-    if outcome.status != Status.COMPLETED:
-        return None
-    assert outcome.accuracy is not None, "a completed outcome has figures"
-    assert outcome.loss is not None, "a completed outcome has figures"
-    return Scored(proposal, outcome.accuracy, outcome.loss)
+            bound = (correct + total - seen) / total
+            return Recorded(Status.RACED, seconds=seconds, worker=worker, bound=bound, seen=seen)

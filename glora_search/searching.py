@@ -12,7 +12,8 @@ from glora_search.display import Display
 from glora_search.evolution import evolve
 from glora_search.inputs import Inputs
 from glora_search.memory import remembering
-from glora_search.settings import candidates
+from glora_search.race import Racing
+from glora_search.settings import candidates, round_of
 from glora_search.warm_start import start
 from supernet.errors import BadInput
 from supernet.evaluation import ScoringTask
@@ -51,7 +52,8 @@ def search(
             tally.hear(outcome)
             advance(tally.done, tally.text())
 
-        evaluate = remembering(evaluator, store, settings.name, key, heard, control)
+        racing = Racing(settings.search, len(split), round_of(settings))
+        evaluate = remembering(evaluator, store, settings.name, key, heard, control, racing)
         for generation in evolve(inputs.space, settings.search, settings.seed, evaluate, known):
             reached("selected")
             tally.generation = generation.number + 1
@@ -75,17 +77,19 @@ class Tally:
     """Counts what was heard, for the progress bar."""
 
     def __init__(self) -> None:
-        self.done = self.failed = self.generation = 0
+        self.done = self.failed = self.raced = self.generation = 0
         self.best = 0.0
         self.error = ""
 
     def hear(self, outcome: Outcome) -> None:
         self.done += 1
         self.best = max(self.best, outcome.accuracy or 0.0)
+        self.raced += outcome.status == Status.RACED
         if outcome.status == Status.FAILED:
             self.failed += 1
             self.error = self.error or (outcome.error or "")
 
     def text(self) -> str:
+        raced = f", {self.raced} raced" if self.raced else ""
         failures = f", {self.failed} failed" if self.failed else ""
-        return f"generation {self.generation}, best {self.best:.2%}{failures}"
+        return f"generation {self.generation}, best {self.best:.2%}{raced}{failures}"

@@ -57,6 +57,16 @@ class SearchSettings(Settings):
         "front of what is known; default: start afresh and run every generation",
     )
     finalists: Positive = Field(default=10, description="best candidates that are scored again in float32 at the end")
+    racing: bool = Field(
+        default=True,
+        description="stop evaluating a candidate that can no longer survive, be a finalist or be on the front, which "
+        "changes none of these",
+    )
+    round: Positive | None = Field(
+        default=None,
+        description="proposals after which the places that others race for tighten within a generation; default: 8, or "
+        "twice workers.count if that is more, since workers beyond half of it would wait",
+    )
 
     @field_validator("mutation_rate", mode="before")
     @classmethod
@@ -88,6 +98,11 @@ def candidates(settings: SearchSettings) -> int:
     """How many a search proposes beyond what it starts from, unless its space runs out."""
     every = settings.population + settings.generations * (settings.crossover + settings.mutation)
     return every if settings.budget is None else min(every, settings.budget)
+
+
+def round_of(settings: CampaignSettings) -> int:
+    """Proposals a round of racing."""
+    return settings.search.round or max(8, 2 * settings.workers.count)
 
 
 def read_config(path: Path, overrides: Iterable[str] = (), name: str | None = None) -> CampaignSettings:

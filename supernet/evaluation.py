@@ -35,6 +35,7 @@ class Partial:
     correct: int
     loss: int  # summed, in units of QUANTUM
     total: int  # examples of the whole split
+    parameters: int  # of the subnet, the head not counted
 
 
 Hopeless = Callable[[Partial], bool]
@@ -116,7 +117,7 @@ class Scorer:
             loss += int((losses / QUANTUM).round().long().sum())
             right.append((logits.argmax(dim=1) == labels).cpu().numpy())
             seen += len(labels)
-            partial = Partial(seen, int(sum(part.sum() for part in right)), loss, total)
+            partial = Partial(seen, int(sum(part.sum() for part in right)), loss, total, self.parameters(genome))
             if hopeless is not None and seen < total and hopeless(partial):
                 break
         return Measurement(

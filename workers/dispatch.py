@@ -15,8 +15,7 @@ from dataclasses import replace
 import ray
 
 from supernet.errors import BadInput
-from supernet.evaluation import Hopeless
-from workers.evaluator import Failure, Outcome, Scorable
+from workers.evaluator import Failure, Outcome, Rules, Scorable, unraced
 from workers.settings import WorkerSettings
 from workers.slots import DEATHS, Candidate, Slot, Waiting
 
@@ -33,11 +32,11 @@ class RayEvaluator:
         for slot in self.slots:
             slot.load(shared)
 
-    def evaluate(self, genomes: Iterable[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
+    def evaluate(self, genomes: Iterable[str | None], hopeless: Rules = unraced) -> Iterator[tuple[int, Outcome]]:
         """As outcomes arrive. Raises BadInput if no worker can load the supernet."""
-        waiting, deaths = Waiting(genomes), Counter[int]()
+        waiting, deaths = Waiting(genomes, hopeless), Counter[int]()
         try:
-            while self._hand_out(waiting, hopeless):
+            while self._hand_out(waiting):
                 for candidate, outcome in self._arrivals(waiting, deaths):
                     yield candidate.index, outcome
         finally:  # a consumer that leaves early must not meet the rest of this call in its next one
@@ -45,14 +44,14 @@ class RayEvaluator:
                 if slot.given:
                     slot.replace()
 
-    def _hand_out(self, waiting: Waiting, hopeless: Hopeless | None) -> bool:
+    def _hand_out(self, waiting: Waiting) -> bool:
         """To idle actors first, then one ahead to each; whether there is anything to wait for."""
         for slot in self.slots:
             if slot.idle and (candidate := waiting.take()) is not None:
-                slot.submit(candidate, hopeless)
+                slot.submit(candidate)
         for slot in self.slots:
             if slot.open and (candidate := waiting.take(ahead=True)) is not None:
-                slot.submit(candidate, hopeless)
+                slot.submit(candidate)
         return bool(waiting) or any(slot.given for slot in self.slots)
 
     def _arrivals(self, waiting: Waiting, deaths: Counter[int]) -> list[tuple[Candidate, Outcome]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Protocol
@@ -83,14 +83,23 @@ class Scorable(Protocol):
         """Built once a worker."""
 
 
+Rules = Callable[[int], Hopeless | None]  # index -> the racing rule of that genome, a value that travels with it
+
+
+def unraced(index: int) -> Hopeless | None:
+    """No candidate is dropped."""
+    return None
+
+
 class Evaluator(Protocol):
     """In process and on Ray; one contract suite holds for both."""
 
-    def evaluate(self, genomes: Iterable[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
-        """(index into genomes, outcome), each index once, in any order. `hopeless` is a value that travels.
+    def evaluate(self, genomes: Iterable[str | None], hopeless: Rules = unraced) -> Iterator[tuple[int, Outcome]]:
+        """(index into genomes, outcome), each index once, in any order.
 
         A genome is taken from the iterable only when a worker is free for it or has none ahead, so the iterable's end
-        may be decided meanwhile.
+        may be decided meanwhile. None is no genome and counts as no index: the next one is not known yet, and there
+        will be another outcome first. `hopeless` is asked once for each genome, when it is taken.
         """
 
 

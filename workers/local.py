@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from supernet.evaluation import Hopeless
 from supernet.memory import advised
 from supernet.numerics import Numerics, probe
 from supernet.training import Progress
-from workers.evaluator import Evaluator, Outcome, Scorable, evaluate_one
+from workers.evaluator import Evaluator, Outcome, Rules, Scorable, evaluate_one, unraced
 from workers.provides import require_provided
 from workers.settings import WorkerSettings
 from workers.threads import threads_per_worker
@@ -24,10 +23,11 @@ class LocalEvaluator:
         self.scorer = task.scorer()
         self.scorer.check()
 
-    def evaluate(self, genomes: Iterable[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
+    def evaluate(self, genomes: Iterable[str | None], hopeless: Rules = unraced) -> Iterator[tuple[int, Outcome]]:
         """In the given order."""
         for index, genome in enumerate(genomes):
-            yield index, evaluate_one(self.scorer, genome, hopeless, worker="local")
+            assert genome is not None, "every outcome so far is known"
+            yield index, evaluate_one(self.scorer, genome, hopeless(index), worker="local")
 
 
 class LocalPool:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import ray
@@ -15,7 +16,7 @@ from supernet.errors import BadInput
 from supernet.evaluation import Hopeless
 from workers import versions
 from workers.actors import ScoringActor
-from workers.evaluator import Outcome
+from workers.evaluator import Outcome, Rules, unraced
 from workers.spare import Spare
 
 # How Ray says that a worker is gone; that its monitor killed one for the machine's memory is no RayActorError.
@@ -28,15 +29,16 @@ class Candidate:
 
     index: int  # into the genomes asked for
     genome: str
+    hopeless: Hopeless | None = None  # the racing rule, the same however often it is tried
     alone: bool = False  # a worker died while it was there: nothing lies ready behind it or before it any more
 
 
 class Waiting:
     """Candidates that no worker has: those that came back first, then new ones, each taken when a worker is free."""
 
-    def __init__(self, genomes: Iterable[str]) -> None:
+    def __init__(self, genomes: Iterable[str | None], hopeless: Rules = unraced) -> None:
         self._back: deque[Candidate] = deque()
-        self._new = iter(enumerate(genomes))
+        self._new, self._index, self._hopeless = iter(genomes), count(), hopeless
         self._exhausted = False
 
     def __bool__(self) -> bool:
@@ -44,13 +46,16 @@ class Waiting:
         return bool(self._back) or not self._exhausted
 
     def take(self, ahead: bool = False) -> Candidate | None:
-        """The next one; to lie ready behind another, the next that may."""
+        """The next one, if it is known yet; to lie ready behind another, the next that may."""
         for candidate in self._back:
             if not (ahead and candidate.alone):
                 self._back.remove(candidate)
                 return candidate
-        for index, genome in self._new:
-            return Candidate(index, genome)
+        for genome in self._new:
+            if genome is None:
+                return None
+            index = next(self._index)
+            return Candidate(index, genome, self._hopeless(index))
         self._exhausted = True
         return None
 
@@ -99,11 +104,11 @@ class Slot:
             self.actor = ray.remote(ScoringActor).options(**self.options).remote()
         self.task, self.loading = task, self.actor.load.remote(self.name, task, versions.here())
 
-    def submit(self, candidate: Candidate, hopeless: Hopeless | None) -> None:
+    def submit(self, candidate: Candidate) -> None:
         """The candidate runs when those before it are done."""
         if not self.given:
             self.since = time.monotonic()
-        self.given.append((candidate, self.actor.score.remote(candidate.genome, hopeless)))
+        self.given.append((candidate, self.actor.score.remote(candidate.genome, candidate.hopeless)))
 
     def collect(self) -> tuple[Candidate, Outcome] | None:
         """What the call that ended brought; None for a load. Raises one of DEATHS, or the BadInput of a load."""

@@ -89,16 +89,21 @@ def test_the_first_completed_result_stays_for_everyone(both: Store, completed, k
     assert both.known("other", key, ["aaa"]) == {"aaa": completed(0.7)}
 
 
-def test_what_was_raced_is_never_known(both: Store, key) -> None:
-    both.record("digits", 0, key, Outcome(Status.RACED, accuracy=0.2, loss=2.0, bound=0.4))
-    for name in ("digits", "other"):
-        assert both.known(name, key, ["aaa"]) == {}
+RACED = Outcome(Status.RACED, seconds=0.1, worker="w0", bound=0.4, seen=50)
 
 
-def test_what_was_raced_is_raced_again_though_somebody_else_measured_it(both: Store, completed, key) -> None:
-    both.record("digits", 0, key, Outcome(Status.RACED, bound=0.4))
+def test_what_was_raced_is_known_to_its_own_campaign_alone(both: Store, key) -> None:
+    both.record("digits", 0, key, RACED)
+    assert both.known("other", key, ["aaa"]) == {}
+    assert both.known("digits", key, ["aaa"]) == {"aaa": RACED}
+    assert both.remembered(key.fingerprint, key.split, key.numerics) == []
+
+
+def test_what_was_raced_stays_raced_though_somebody_else_measured_it(both: Store, completed, key) -> None:
+    both.record("digits", 0, key, RACED)
     both.record("other", 0, key, completed(0.7))
-    assert both.known("digits", key, ["aaa"]) == {}
+    assert both.known("digits", key, ["aaa"]) == {"aaa": RACED}
+    assert both.record("digits", 0, key, RACED) == RACED, "told again by a replay"
 
 
 def test_many_genomes_are_asked_for_at_once(both: Store, completed, key) -> None:
@@ -109,7 +114,7 @@ def test_many_genomes_are_asked_for_at_once(both: Store, completed, key) -> None
 OUTCOMES = {
     "completed": Outcome(Status.COMPLETED, 0.5, 1.0, 0.1, "w0", b"\x0f"),
     "failed": FAILED,
-    "raced": Outcome(Status.RACED, seconds=0.1, worker="w0", bound=0.4),
+    "raced": RACED,
 }
 events = st.lists(
     st.tuples(st.sampled_from(["other", "third"]), st.integers(0, 3), st.sampled_from([*OUTCOMES, "retry"])),
@@ -133,7 +138,7 @@ def test_whatever_others_do_a_replay_is_told_what_was_recorded(
         if how is not None:
             measured = key if number % 2 else replace(key, numerics="bf16 in smaller chunks")
             shared.record(names["mine"], number, measured, OUTCOMES[how])
-    kept = {genome: OUTCOMES[how] for genome, how in zip(asked, own, strict=True) if how in ("completed", "failed")}
+    kept = {genome: OUTCOMES[how] for genome, how in zip(asked, own, strict=True) if how is not None}
     proposed = {genome for genome, how in zip(asked, own, strict=True) if how is None}
     for name, number, what in elsewhere:
         if what == "retry":

@@ -72,7 +72,9 @@ def answer() -> Callable[..., Evaluate]:
     def answer(failing: int = 0, asked: list[Proposal] | None = None) -> Evaluate:
         """An `evaluate` for `evolve` that answers from the genome's hash."""
 
-        def evaluate(generation: int, proposals: Sequence[Proposal]) -> list[Scored | None]:
+        def evaluate(
+            generation: int, proposals: Sequence[Proposal], survivors: Sequence[Scored]
+        ) -> list[Scored | None]:
             if asked is not None:
                 asked.extend(proposals)
             found = [(proposal, figures(proposal.genome, failing)) for proposal in proposals]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import ray
 
-from chaos.stub import Crash, Fault, Slow, StubTask, answer, numerics
+from chaos.stub import Crash, Fault, Slow, StubTask, When, answer, numerics
 from supernet.errors import BadInput
 from supernet.evaluation import Hopeless, Measurement, Partial, ScoringTask
 from supernet.trained import Trained
@@ -165,6 +165,48 @@ def test_what_waits_goes_out_in_order_and_what_comes_back_goes_first() -> None:
     assert not waiting
     waiting.put_back([Candidate(3, "d")])
     assert waiting
+
+
+def test_a_candidate_that_is_not_known_yet_counts_as_none_and_is_asked_for_again() -> None:
+    waiting = Waiting(["a", None, None, "b"])
+    assert [waiting.take() for _ in range(3)] == [Candidate(0, "a"), None, None]
+    assert waiting, "there will be another"
+    assert waiting.take() == Candidate(1, "b")
+
+
+def test_a_candidate_keeps_its_racing_rule_however_often_it_goes_out() -> None:
+    asked, rules = list[int](), [When(lambda partial: True), When(lambda partial: False)]
+
+    def rule(index: int) -> When:
+        asked.append(index)
+        return rules[index]
+
+    waiting = Waiting("ab", rule)
+    one, two = waiting.take(), waiting.take()
+    assert one is not None
+    assert two is not None
+    waiting.put_back([one, two])
+    again = waiting.take(), waiting.take()
+    assert [each.hopeless for each in again if each] == rules
+    assert asked == [0, 1]
+
+
+def test_the_next_may_depend_on_what_came_of_those_before(pool: RayPool) -> None:
+    """As a round of racing does: two at a time, the next two when both are known."""
+    known: list[int] = []
+
+    def genomes() -> Iterator[str | None]:
+        for number in range(12):
+            while len(known) < number - number % 2:
+                yield None
+            yield str(number)
+
+    with pool.evaluator(StubTask(numerics(), (Fault(Slow(0.02), 3),))) as evaluator:
+        for index, outcome in evaluator.evaluate(genomes()):
+            assert isinstance(outcome, Evaluation)
+            assert index // 2 == len(known) // 2
+            known.append(index)
+    assert sorted(known) == list(range(12))
 
 
 def test_idle_workers_are_filled_before_anything_is_handed_out_ahead(pool: RayPool) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import ray
 
-from chaos.stub import Figures, Harm, OutOfMemory, Raise, StubScorer, StubTask, answer, numerics
+from chaos.stub import Figures, Harm, OutOfMemory, Raise, StubScorer, StubTask, When, answer, numerics
 from supernet.data import Split
 from supernet.errors import BadInput, Corrupt
 from supernet.evaluation import Hopeless, Measurement, Partial, Scorer, ScoringTask
@@ -143,13 +143,11 @@ def test_a_genome_whose_loss_is_not_finite_is_a_failure_and_the_others_are_score
 def test_a_racing_rule_travels_and_drops_whom_it_drops_here(
     pool: Pool, scoring: ScoringTask, genomes: list[str], expected: list[Measurement], scorer: Scorer
 ) -> None:
-    limit = sorted(scorer.score(genome, lambda partial: True).partial.correct for genome in genomes)[3]
+    limit = sorted(scorer.score(genome, When(lambda partial: True)).partial.correct for genome in genomes)[3]
 
-    def rule(partial: Partial) -> bool:
-        return partial.correct < limit
-
+    rule = When(lambda partial: partial.correct < limit)
     with pool.evaluator(scoring) as evaluator:
-        outcomes = collect(evaluator.evaluate(genomes, rule), len(genomes))
+        outcomes = collect(evaluator.evaluate(genomes, lambda index: rule), len(genomes))
     kinds = set()
     for genome, outcome, whole in zip(genomes, outcomes, expected, strict=True):
         partial = scorer.score(genome, rule).partial
@@ -167,7 +165,7 @@ def test_whatever_goes_wrong_with_a_candidate_is_data(pool: Pool, scoring: Scori
         return 1 // (16 - partial.seen) > 0
 
     with pool.evaluator(scoring) as evaluator:
-        outcomes = collect(evaluator.evaluate(genomes[:2], broken), 2)
+        outcomes = collect(evaluator.evaluate(genomes[:2], lambda index: When(broken)), 2)
     for outcome in outcomes:
         assert isinstance(outcome, Failure)
         assert outcome.kind == "ZeroDivisionError"
@@ -265,7 +263,7 @@ def test_a_racing_rule_is_asked_at_the_same_places_whatever_the_chunk(
     scorer: Scorer, genomes: list[str], expected: list[Measurement], chunk: int | None
 ) -> None:
     asked: list[int] = []
-    found = scorer.score(genomes[0], lambda partial: bool(asked.append(partial.seen)), chunk)
+    found = scorer.score(genomes[0], When(lambda partial: bool(asked.append(partial.seen))), chunk)
     assert asked == [16, 32]
     assert found.complete
     assert found.loss == pytest.approx(expected[0].loss, rel=1e-4)

@@ -1,0 +1,301 @@
+"""Racing is lossless: whoever is dropped, the survivors of every generation, the finalists and the front stay."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from db.records import EvaluationKey, Gene, Proposal, Status
+from db.records import Outcome as Recorded
+from db.store import Store, open_store
+from glora_search import racing, selection
+from glora_search.control import Control
+from glora_search.evolution import Generation, evolve
+from glora_search.memory import remembering
+from glora_search.race import Known, Race, Racing, threshold
+from glora_search.racing import Rule, dominates, hardest_first
+from glora_search.selection import Scored
+from glora_search.settings import SearchSettings
+from supernet.evaluation import QUANTUM, Partial
+from supernet.space import Form, Space
+from supernet.space import Gene as SpaceGene
+from workers.evaluator import Evaluation, Outcome, Raced
+
+EXAMPLES = 40
+FAILED = Recorded(Status.FAILED, error="a long story")
+KEY = EvaluationKey("fingerprint", "split", "float32")
+SIZES = SearchSettings(population=20, generations=6, parents=4, crossover=8, mutation=8, finalists=5)
+ALGORITHMS = ("evolution", "nsga2", "random")
+
+
+@pytest.fixture(scope="module")
+def space() -> Space:
+    """Twelve genes, 4 ** 12 genomes."""
+    forms = (Form("lora4", "4", 9), Form("vector", "v", 4), Form("scalar", "s", 1), Form("none", "n", 0))
+    return Space(tuple(SpaceGene(f"blocks.{i}.A", forms) for i in range(12)))
+
+
+@dataclass
+class Racer:
+    """A fake on the evaluator port: an example is wrong where its difficulty exceeds what the genome can do."""
+
+    space: Space
+    chunk: int = 5
+    backwards: bool = False
+    dies_after: int | None = None
+    seen: int = 0  # examples, in all
+    asked: list[str] = field(default_factory=list)
+
+    def evaluate(self, genomes: Iterable[str | None], hopeless: Any) -> Iterator[tuple[int, Outcome]]:
+        """As many at once as may be, answered in order or the last first."""
+        waiting: list[tuple[int, str, Any]] = []
+        asked, more = iter(genomes), True
+        taken = 0
+        while more or waiting:
+            while (genome := next(asked, "")) is not None:
+                if not genome:
+                    more = False
+                    break
+                waiting.append((taken, genome, hopeless(taken)))
+                taken += 1
+            while waiting:
+                index, genome, rule = waiting.pop(-1 if self.backwards else 0)
+                if len(self.asked) == self.dies_after:
+                    raise RuntimeError("the cluster is gone")
+                self.asked.append(genome)
+                yield index, self.outcome(genome, rule)
+
+    def outcome(self, genome: str, hopeless: Any) -> Outcome:
+        losses, right = measured(genome)
+        order = np.arange(EXAMPLES) if hopeless is None else hopeless.order
+        for end in range(self.chunk, EXAMPLES + self.chunk, self.chunk):
+            part = order[:end]
+            self.seen += min(self.chunk, EXAMPLES - end + self.chunk)
+            sums = int(right[part].sum()), int(losses[part].sum())
+            found = Partial(len(part), *sums, EXAMPLES, self.space.parameters(genome))
+            if len(part) < EXAMPLES and hopeless is not None and hopeless(found):
+                return Raced(found.seen, found.total, found.correct, found.loss, 0.1, "fake")
+        loss = int(losses.sum()) * QUANTUM / EXAMPLES
+        return Evaluation(float(right.mean()), loss, 0, np.packbits(right).tobytes(), 0.1, "fake")
+
+
+def measured(genome: str) -> tuple[np.ndarray, np.ndarray]:
+    """(losses in quanta, right or wrong) of each example: some are hard for everybody, some genomes are good."""
+    draw = np.random.default_rng(list(genome.encode()))
+    able = 0.4 * (genome.count("v") + genome.count("4")) / len(genome) + draw.normal(0, 0.1)
+    wrong = np.linspace(-1, 0.8, EXAMPLES) + draw.normal(0, 0.15, EXAMPLES) > able
+    losses = (draw.random(EXAMPLES) + 2 * wrong) / QUANTUM
+    return losses.astype(np.int64), ~wrong
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(str(tmp_path / "glora.db")) as store:
+        yield store
+
+
+@pytest.fixture
+def search(store: Store, space: Space) -> Callable[..., list[Generation]]:
+    def search(racer: Racer, name: str, seed: int = 0, **changes: Any) -> list[Generation]:
+        """A search remembered in the store under a key of its own; again under the same name replays it."""
+        genes = [Gene(name=gene.name, alphabet={f.letter: f.name for f in gene.forms}) for gene in space.genes]
+        if name not in [campaign.name for campaign in store.campaigns()]:
+            store.create_campaign(name, {}, seed)
+        key, sizes = replace(KEY, split=name), SIZES.model_copy(update=changes)
+        store.begin_search(name, genes, key.fingerprint, key.split, {"precision": key.numerics})
+        against = Racing(sizes, EXAMPLES, round=4)
+        evaluate = remembering(racer, store, name, key, lambda *heard: None, Control(store, name), against)
+        return list(evolve(space, sizes, seed, evaluate))
+
+    return search
+
+
+def kept(store: Store, name: str, generations: list[Generation]) -> tuple[Any, ...]:
+    """All that racing must not change: proposals, survivors, finalists, front."""
+    completed = store.candidates(name, where="status = 'completed'")
+    best = sorted(completed, key=lambda each: (-(each.accuracy or 0), each.loss, each.id))[: SIZES.finalists]
+    return (
+        [(generation.proposals, generation.survivors) for generation in generations],
+        [(each.genome, each.accuracy, each.loss) for each in best],
+        [(each.genome, each.accuracy) for each in store.candidates(name, front=True, order_by="params")],
+    )
+
+
+# ---- the law
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_with_and_without_racing_the_same_survive(
+    store: Store, space: Space, search: Callable[..., Any], algorithm: str, seed: int
+) -> None:
+    alone, racer = Racer(space), Racer(space)
+    everybody = search(alone, "everybody", seed, algorithm=algorithm, racing=False)
+    raced = search(racer, "raced", seed, algorithm=algorithm)
+    assert kept(store, "raced", raced) == kept(store, "everybody", everybody)
+    assert alone.seen == EXAMPLES * len(store.candidates("everybody"))
+    if algorithm != "nsga2":  # whose places are as many as its pool is large, so that few are dropped
+        assert store.progress("raced").raced > 10
+        assert racer.seen < 0.8 * alone.seen
+
+
+def test_nsga2_races_where_places_are_few(store: Store, space: Space, search: Callable[..., Any]) -> None:
+    few = {"algorithm": "nsga2", "population": 3, "finalists": 2, "generations": 12}
+    everybody = search(Racer(space), "everybody", racing=False, **few)
+    raced = search(Racer(space), "raced", **few)
+    assert store.progress("raced").raced
+    assert kept(store, "raced", raced)[0] == kept(store, "everybody", everybody)[0]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_who_is_raced_depends_neither_on_arrival_nor_on_a_death(
+    store: Store, space: Space, search: Callable[..., Any], algorithm: str
+) -> None:
+    search(Racer(space), "forwards", algorithm=algorithm)
+    with pytest.raises(RuntimeError, match="cluster"):
+        search(Racer(space, dies_after=57, backwards=True), "other", algorithm=algorithm)
+    second = Racer(space, backwards=True)
+    search(second, "other", algorithm=algorithm)
+    fields = ("id", "genome", "generation", "status", "accuracy", "loss", "bound", "seen")
+    one, other = (
+        [tuple(getattr(each, name) for name in fields) for each in store.candidates(name)]
+        for name in ("forwards", "other")
+    )
+    assert one == other
+    assert len(second.asked) == len(one) - 57, "what was raced before the death is not evaluated again"
+
+
+def test_what_was_raced_is_stored_with_its_bound_and_no_figures(
+    store: Store, space: Space, search: Callable[..., Any]
+) -> None:
+    search(Racer(space), "digits")
+    raced = store.candidates("digits", where="status = 'raced'")
+    for each in raced:
+        _, right = measured(each.genome)
+        assert each.accuracy is each.loss is None
+        assert each.seen in range(5, EXAMPLES, 5)
+        assert right.mean() <= each.bound < 1
+    assert len(store.remembered("fingerprint", "digits", "float32")) == len(store.candidates("digits")) - len(raced)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_rule_that_trusts_the_examples_seen_so_far_would_be_found(
+    store: Store, space: Space, search: Callable[..., Any], algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody = search(Racer(space), "everybody", algorithm=algorithm, racing=False)
+    bound = Rule.__call__
+    likely = lambda rule, found: bound(rule, replace(found, total=found.seen)) or found.correct / found.seen < 0.6  # noqa: E731
+    monkeypatch.setattr(racing.Rule, "__call__", likely)
+    assert kept(store, "raced", search(Racer(space), "raced", algorithm=algorithm)) != kept(
+        store, "everybody", everybody
+    )
+
+
+# ---- the rule, one candidate at a time
+
+accuracies = st.integers(0, EXAMPLES).map(lambda right: right / EXAMPLES)
+losses = st.integers(0, 200).map(lambda quanta: quanta * QUANTUM / EXAMPLES)
+figures = st.tuples(accuracies, losses, st.integers(0, 12))
+
+
+@settings(max_examples=300)
+@given(
+    known=st.lists(figures, min_size=3, max_size=12),
+    right=st.lists(st.booleans(), min_size=EXAMPLES, max_size=EXAMPLES),
+    quanta=st.lists(st.integers(0, 9), min_size=EXAMPLES, max_size=EXAMPLES),
+    params=st.integers(0, 12),
+    algorithm=st.sampled_from(ALGORITHMS),
+)
+def test_whoever_is_dropped_would_not_have_been_kept(
+    known: list[tuple[float, float, int]], right: list[bool], quanta: list[int], params: int, algorithm: str
+) -> None:
+    sizes = SearchSettings(algorithm=algorithm, population=3, parents=3, finalists=2)  # type: ignore[arg-type]
+    pool = [Scored(Proposal(i, str(i), "random", (), p), a, loss) for i, (a, loss, p) in enumerate(known)]
+    rule = threshold(sizes, pool, [Known(each, None) for each in pool], EXAMPLES)
+    assert rule is not None, "as many are known as there are places"
+    dropped = any(
+        rule(Partial(seen, sum(right[:seen]), sum(quanta[:seen]), EXAMPLES, params)) for seen in range(1, EXAMPLES)
+    )
+    if not dropped:
+        return
+    whole = Scored(
+        Proposal(len(pool), "new", "random", (), params), sum(right) / EXAMPLES, sum(quanta) * QUANTUM / EXAMPLES
+    )
+    survivors = selection.nsga2([*pool, whole], 3) if algorithm == "nsga2" else selection.best([*pool, whole], 3)
+    without = selection.nsga2(pool, 3) if algorithm == "nsga2" else selection.best(pool, 3)
+    assert survivors == without
+    assert whole not in selection.best([*pool, whole], 2)
+    assert whole not in selection.front([*pool, whole])
+
+
+def test_an_equal_key_is_never_dropped() -> None:
+    rule = Rule(np.arange(4), last=(0.5, -1.0), front=((1.0, 0),))
+    equal = round(4 / QUANTUM)
+    assert not rule(Partial(2, 0, equal, 4, 9))
+    assert rule(Partial(2, 0, equal + 1, 4, 9))
+    assert rule(Partial(3, 0, 0, 4, 9))
+
+
+def test_a_candidate_that_may_be_on_the_front_is_spared() -> None:
+    rule = Rule(np.arange(4), last=(1.0, 0.0), front=((0.5, 3), (1.0, 7)))
+    assert not rule(Partial(2, 0, 1, 4, 2))
+    assert not rule(Partial(2, 0, 1, 4, 3)), "equal in both"
+    assert rule(Partial(2, 0, 1, 4, 4))
+
+
+def test_nobody_is_raced_while_places_are_free_or_when_it_is_turned_off(space: Space) -> None:
+    scored = [Scored(Proposal(i, str(i), "random", (), i), 0.9, 0.1) for i in range(5)]
+    known = [Known(each, b"\xff") for each in scored]
+    assert threshold(SIZES, [], known[:4], EXAMPLES) is None
+    assert threshold(SIZES, [], known, EXAMPLES) is not None
+    nsga2 = SIZES.model_copy(update={"algorithm": "nsga2", "population": 6})
+    assert threshold(nsga2, scored, known, EXAMPLES) is None
+    off = Racing(SIZES.model_copy(update={"racing": False}), EXAMPLES, 2)
+    proposals = [each.proposal for each in scored]
+    for without in (off, None):
+        race = Race(without, proposals, {}, [], known)
+        assert list(race.genomes(proposals)) == ["0", "1", "2", "3", "4"]
+        assert race.rule(proposals[-1]) is None
+
+
+def test_a_round_waits_until_all_before_the_last_one_are_known() -> None:
+    proposals = [Proposal(i, str(i), "random", (), i) for i in range(7)]
+    outcomes: dict[int, Recorded] = {}
+    race = Race(Racing(SIZES, EXAMPLES, round=2), proposals, outcomes, [], [])
+    genomes = race.genomes(proposals)
+    assert [next(genomes) for _ in range(5)] == ["0", "1", "2", "3", None]
+    outcomes[1] = FAILED
+    assert next(genomes) is None
+    outcomes[0] = FAILED
+    assert [next(genomes) for _ in range(3)] == ["4", "5", None]
+    outcomes |= {2: FAILED, 3: FAILED}
+    assert list(genomes) == ["6"]
+
+
+def test_the_examples_that_were_wrong_most_often_come_first() -> None:
+    rows = np.array([[1, 0, 1, 0, 1], [1, 1, 1, 0, 1], [1, 0, 1, 0, 0]], dtype=bool)
+    bits = [np.packbits(row).tobytes() for row in rows]
+    assert hardest_first([*bits, None], 5).tolist() == [3, 1, 4, 0, 2]
+    assert hardest_first([], 5).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_rule_travels(space: Space) -> None:
+    rule = Rule(np.arange(3)[::-1], last=(0.5, -1.0), front=((0.5, 3),), pool=((0.5, 3),), places=1)
+    again = pickle.loads(pickle.dumps(rule))
+    assert again.order.tolist() == [2, 1, 0]
+    assert (again.last, again.front, again.pool, again.places) == (rule.last, rule.front, rule.pool, rule.places)
+
+
+def test_dominance_needs_an_advantage() -> None:
+    assert dominates((0.5, 3), (0.5, 4))
+    assert dominates((0.6, 3), (0.5, 3))
+    assert not dominates((0.5, 3), (0.5, 3))
+    assert not dominates((0.6, 4), (0.5, 3))
