@@ -61,7 +61,7 @@ def overhead(folder: Path, candidates: int = 10_000, workers: int = 2) -> list[F
 
 
 def _overhead(folder: Path, candidates: int, backend: str, count: int, where: str) -> list[Figure]:
-    sizes = {"population": 50, "generations": (candidates - 50) // 50, "crossover": 25, "mutation": 25}
+    sizes = {"population": 50, "generations": (candidates - 50) // 50, "crossover": 25, "mutation": 25, "racing": False}
     settings = read_config(tiny(folder, search=sizes, workers={"backend": backend, "count": count, "threads": 1}))
     inputs, held = prepare(settings), list[int]()
     with open_store(str(folder / "glora.db")) as store, open_pool(settings.workers) as pool:

@@ -24,7 +24,6 @@ import ray
 from chaos import stub
 from chaos.figures import Figure, at_most, below, exactly
 from chaos.stub import Fault, Figures, OutOfMemory, Raise, Slow, StubTask, When, answer, numerics
-from supernet.evaluation import Partial
 from workers.cluster import connected
 from workers.dispatch import RayEvaluator
 from workers.evaluator import Evaluation, Evaluator, Failure, Outcome

@@ -114,7 +114,7 @@ def test_a_candidate_comes_back_as_it_was_proposed_and_scored(searched: Store, p
 
 
 def test_every_field_of_a_candidate_is_read_from_its_column() -> None:
-    assert len(CANDIDATE) == 17
+    assert len(CANDIDATE) == 18
     assert [column.name for column in CANDIDATE][:2] == ["number", "genome"]
 
 

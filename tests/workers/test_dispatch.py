@@ -17,12 +17,12 @@ import ray
 
 from chaos.stub import Crash, Fault, Slow, StubTask, When, answer, numerics
 from supernet.errors import BadInput
-from supernet.evaluation import Hopeless, Measurement, Partial, ScoringTask
+from supernet.evaluation import Measurement, Partial, ScoringTask
 from supernet.trained import Trained
 from workers import versions
 from workers.cluster import _require_listening, require_resources
 from workers.dispatch import RayEvaluator
-from workers.evaluator import Evaluation, Evaluator, Failure, Outcome
+from workers.evaluator import Evaluation, Evaluator, Failure, Outcome, Rules
 from workers.local import LocalPool
 from workers.pool import RayPool
 from workers.pools import open_pool
@@ -74,8 +74,8 @@ def hang() -> Act:
     return lambda: time.sleep(3600)
 
 
-def once(marker: Path, act: Act) -> Hopeless:
-    """A rule that drops nobody, and acts in the first worker that asks it."""
+def once(marker: Path, act: Act) -> Rules:
+    """Rules that drop nobody, and act in the first worker that asks one."""
 
     def rule(partial: Partial) -> bool:
         if not marker.exists():
@@ -83,15 +83,15 @@ def once(marker: Path, act: Act) -> Hopeless:
             act()
         return False
 
-    return rule
+    return lambda index: When(rule)
 
 
-def always(act: Act) -> Hopeless:
+def always(act: Act) -> Rules:
     def rule(partial: Partial) -> bool:
         act()
         return False
 
-    return rule
+    return lambda index: When(rule)
 
 
 # Workers that die
@@ -419,16 +419,10 @@ def test_a_candidate_that_kills_every_worker_fails_also_where_all_are_loading_ag
     ray_session: None, scoring: ScoringTask, genomes: list[str]
 ) -> None:
     """With nothing else to do and nothing in flight, the replacements must still be waited for."""
-    act = death()
-
-    def kill(partial: Partial) -> bool:
-        act()
-        return False
-
     pool = RayPool(WorkerSettings(count=2, threads=1, attempts=3))
     try:
         with pool.evaluator(scoring) as evaluator:
-            (outcome,) = collect(evaluator.evaluate(genomes[:1], kill), 1)
+            (outcome,) = collect(evaluator.evaluate(genomes[:1], always(death())), 1)
     finally:
         pool.close()
     assert isinstance(outcome, Failure)
