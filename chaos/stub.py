@@ -36,7 +36,7 @@ def answer(genome: str, hopeless: Hopeless | None = None, chunk: int = EXAMPLES)
     quanta = round((1 + _number(genome, "loss") % 8) / 4 / QUANTUM)  # an example's loss
     for seen in (*range(chunk, EXAMPLES, chunk), EXAMPLES):
         correct = right[:seen]
-        partial = Partial(seen, int(correct.sum()), quanta * seen, EXAMPLES)
+        partial = Partial(seen, int(correct.sum()), quanta * seen, EXAMPLES, parameters(genome))
         if hopeless is not None and seen < EXAMPLES and hopeless(partial):
             break
     return Measurement(partial.correct / partial.seen, quanta * QUANTUM, np.packbits(correct).tobytes(), partial)

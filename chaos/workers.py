@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
 from unittest.mock import patch
@@ -236,13 +236,13 @@ def one_result_for_any_number_of_workers(
     )
     task = StubTask(numerics(), faults)
     genomes = [f"genome {number}" for number in range(candidates)]
-    expected = [_bare(outcome) for _, outcome in LocalEvaluator(task).evaluate(genomes, _below_half)]
+    expected = [_bare(outcome) for _, outcome in LocalEvaluator(task).evaluate(genomes, BelowHalf())]
     kinds = {type(outcome) for outcome in expected}
     figures = [exactly("kinds of outcomes (evaluation, failure, raced)", len(kinds), 3)]
     for number in workers:
         settings = WorkerSettings(count=number, threads=1)
         with _on_ray(task, settings, Confused if confuses else RayEvaluator) as evaluator:
-            found = dict(evaluator.evaluate(genomes, _below_half))
+            found = dict(evaluator.evaluate(genomes, BelowHalf()))
         others = sum(_bare(found[index]) != outcome for index, outcome in enumerate(expected) if index in found)
         figures += [
             exactly(f"outcomes from Ray with {number} workers", len(found), candidates),
@@ -259,8 +259,14 @@ class Confused(RayEvaluator):
             yield index, outcome
 
 
-def _below_half(partial: Partial) -> bool:
-    return 2 * partial.correct < partial.seen
+@dataclass(frozen=True)
+class BelowHalf:
+    """A racing rule: most of what was seen is wrong."""
+
+    order: np.ndarray | None = None
+
+    def __call__(self, partial: Partial) -> bool:
+        return 2 * partial.correct < partial.seen
 
 
 def _bare(outcome: Outcome) -> Outcome:

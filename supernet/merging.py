@@ -21,7 +21,7 @@ class Merger:
     """The Linears of a plain model, overwritten by one subnet after another. Preallocated: nothing is built anew."""
 
     def __init__(self, plain: nn.Module, supernet: Supernet) -> None:
-        """`plain` is a model built as the supernet's own, perhaps of a lower precision; its head is written here, once."""
+        """`plain` is built as the supernet's model, perhaps of a lower precision; its head is written here, once."""
         self.supernet = supernet
         self.ops = {path: cast(nn.Linear, plain.get_submodule(path)) for path in supernet.sites}
         self.held: dict[str, Mapping[str, str]] = {}  # site -> the forms that its layer holds
@@ -34,7 +34,7 @@ class Merger:
 
     @torch.no_grad()
     def merge(self, genome: str) -> None:
-        """Every merged weight comes from the original W0, b0, which the supernet keeps: what was merged leaves no trace."""
+        """Every merged weight comes from the original W0, b0, which the supernet keeps."""
         for path, forms in self.supernet.forms(genome).items():
             if self.held.get(path) == forms:
                 continue

@@ -23,7 +23,8 @@ class OpSite(nn.Module):
 
         W = W0 + sum dW,  b = b0 + sum db,  each delta computed from the originals          (1)
 
-    `forward` computes (1) from the terms of reweight.py equation (2); `merge` computes it as written, a few rows at a time.
+    `forward` computes (1) from the terms of reweight.py equation (2); `merge` computes it as written, some rows at a
+    time.
     """
 
     def __init__(self, op: nn.Linear, choices: Mapping[str, Reweight]) -> None:
