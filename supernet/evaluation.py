@@ -6,7 +6,7 @@ The chunk size is constant and the last chunk is padded, so that every example m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,11 +16,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from supernet import selfcheck
-from supernet.backbone import Backbone, build
+from supernet.backbone import Backbone
 from supernet.data import Split
 from supernet.examples import DeviceImages
+from supernet.graphs import captured
 from supernet.merging import Merger
-from supernet.numerics import Numerics, autocast, prepare_process, set_fused_attention
+from supernet.numerics import Numerics, prepare_process
+from supernet.plain import forward, plain_model
 from supernet.settings import SpaceSettings
 from supernet.trained import Trained
 from supernet.training import adapt
@@ -137,14 +139,14 @@ class Scorer:
         device = task.numerics.device
         self.supernet = adapt(task.backbone, task.space, seed=0).to(device).eval()
         task.trained.load_into(self.supernet, head_only=task.head_only)
-        self.plain = build(task.backbone).to(device).eval()
-        set_fused_attention(self.plain, task.numerics.attention == "fused")
-        if task.numerics.precision == "bfloat16":  # autocast would cast these weights at every forward
-            for path in self.supernet.sites:
-                self.plain.get_submodule(path).to(torch.bfloat16)
+        self.plain = plain_model(task.backbone, task.numerics)
         self.images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, device)
         self.split = Queue(np.arange(len(task.split)), self.images, torch.tensor(task.split.labels, device=device))
         self._queue = self.split  # the last one: the candidates of a generation share an order
+        self.constant: Callable[[Tensor], Tensor] = self.forward  # for chunks of the campaign's size
+        if device.type == "cuda":
+            some = torch.zeros(self.numerics.chunk, *self.images[:1].shape[1:], device=device)
+            self.constant = captured(self.forward, some)
         self.base = None if task.head_only else selfcheck.untouched(self, task.trained)  # before anything is merged
         self.merger = Merger(self.plain, self.supernet)
 
@@ -204,6 +206,9 @@ class Scorer:
         count = len(images)
         if count < chunk:
             images = torch.cat([images, images.new_zeros(chunk - count, *images.shape[1:])])
-        with autocast(self.numerics):
-            found: Tensor = self.plain(images)
-        return found[:count].float()
+        known = self.constant if chunk == self.numerics.chunk else self.forward
+        return known(images)[:count]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, 3, h, w) float32, normalised -> (n, classes) float32."""
+        return forward(self.plain, images, self.numerics)
