@@ -235,9 +235,7 @@ def one_result_for_any_number_of_workers(
     )
     task = StubTask(numerics(), faults)
     genomes = [f"genome {number}" for number in range(candidates)]
-    expected = [
-        _bare(outcome) for _, outcome in LocalEvaluator(task).evaluate(genomes, lambda index: When(_below_half))
-    ]
+    expected = [_bare(outcome) for _, outcome in LocalEvaluator(task).evaluate(genomes, _below_half)]
     kinds = {type(outcome) for outcome in expected}
     figures = [exactly("kinds of outcomes (evaluation, failure, raced)", len(kinds), 3)]
     for number in workers:

@@ -22,7 +22,7 @@ from glora_search.inputs import Inputs, prepare
 from glora_search.interrupts import interrupts
 from glora_search.picture import draw
 from glora_search.places import Places
-from glora_search.plan import cost, expectation
+from glora_search.plan import choose_numerics, cost, expectation
 from glora_search.searching import search
 from glora_search.settings import CampaignSettings
 from glora_search.shared_weights import recipe_of, train_or_find, watched
@@ -81,7 +81,7 @@ def _stations(
     control: Control,
 ) -> dict[str, Any]:
     name = campaign.name
-    numerics = _numerics(campaign, pool, store, display)
+    numerics = _numerics(inputs, campaign, pool, store, display)
     reached("probed")
     if store.supernet(recipe_of(inputs)) is None:
         display.note(expectation(inputs, cost(inputs, numerics, pool)))
@@ -112,11 +112,11 @@ def _picture(name: str, found: dict[str, Any], store: Store, places: Places, dis
     return str(picture) if picture else None
 
 
-def _numerics(campaign: Campaign, pool: Pool, store: Store, display: Display) -> Numerics:
-    """The campaign's own, or, at its first launch, those that a worker's probe chooses: they stay."""
+def _numerics(inputs: Inputs, campaign: Campaign, pool: Pool, store: Store, display: Display) -> Numerics:
+    """The campaign's own, or, at its first launch, those that a worker's probes choose: they stay."""
     if campaign.numerics is not None:
         return from_dict(dict(campaign.numerics))
-    numerics, why = pool.probe()
+    numerics, why = choose_numerics(inputs, pool)
     display.note(f"Numerics: {why}.")
     return from_dict(store.keep_numerics(campaign.name, numerics.as_dict()))
 

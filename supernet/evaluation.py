@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,11 +16,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from supernet import selfcheck
-from supernet.backbone import Backbone, build
+from supernet.backbone import Backbone
 from supernet.data import Split
 from supernet.examples import DeviceImages
-from supernet.merging import merge_into
-from supernet.numerics import Numerics, autocast, prepare_process, set_fused_attention
+from supernet.graphs import captured
+from supernet.merging import Merger
+from supernet.numerics import Numerics, prepare_process
+from supernet.plain import forward, plain_model
 from supernet.settings import SpaceSettings
 from supernet.trained import Trained
 from supernet.training import adapt
@@ -35,10 +38,18 @@ class Partial:
     correct: int
     loss: int  # summed, in units of QUANTUM
     total: int  # examples of the whole split
-    parameters: int  # of the subnet, the head not counted
+    parameters: int  # trainable, the head not counted
 
 
-Hopeless = Callable[[Partial], bool]
+class Hopeless(Protocol):
+    """The racing rule: a value that travels."""
+
+    @property
+    def order(self) -> np.ndarray | None:
+        """(n,) int, the examples in the order they are to be looked at; None for the split's own."""
+
+    def __call__(self, partial: Partial) -> bool:
+        """Whether the candidate cannot survive, whatever the examples not seen yet would give."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class Measurement:
 
     accuracy: float  # top-1, in [0, 1]
     loss: float  # mean cross-entropy, in nats
-    correct: bytes  # one bit an example, numpy.packbits order
+    correct: bytes  # one bit an example in the split's order, numpy.packbits order; 0 where it was not looked at
     partial: Partial
 
     @property
@@ -75,6 +86,50 @@ class NotFinite(ArithmeticError):
     """A logit or loss that is not finite: the candidate is a failure."""
 
 
+class Tally:
+    """What came out of the examples so far: left on the device until somebody asks, since asking waits for it."""
+
+    def __init__(self) -> None:
+        self.seen = 0  # examples
+        self._losses: list[Tensor] = []  # (k,) float64 each, in nats
+        self._right: list[Tensor] = []  # (k,) bool each
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """logits (k, classes) float32, labels (k,)."""
+        self._losses.append(F.cross_entropy(logits, labels, reduction="none").double())
+        self._right.append(logits.argmax(dim=1) == labels)
+        self.seen += len(labels)
+
+    def fetch(self) -> tuple[np.ndarray, int]:
+        """((seen,) bool, the loss summed in units of QUANTUM). Raises NotFinite."""
+        losses = torch.cat(self._losses)
+        if wrong := int((~losses.isfinite()).sum()):
+            raise NotFinite(f"The loss of {wrong} examples is not finite.")
+        return torch.cat(self._right).cpu().numpy(), int((losses / QUANTUM).round().long().sum())
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A split's examples on the device, in the order they are looked at."""
+
+    order: np.ndarray  # (n,) int, into the split
+    images: DeviceImages
+    labels: Tensor  # (n,)
+
+    def reordered(self, order: np.ndarray) -> Queue:
+        """The same split in another order; `self` has the split's own."""
+        assert np.array_equal(np.sort(order), self.order), "an order names each example once"
+        order = order.copy()  # a view may run backwards
+        index = torch.from_numpy(order).to(self.labels.device)
+        return Queue(order, self.images.taken(index), self.labels[index])
+
+    def in_split_order(self, right: np.ndarray) -> np.ndarray:
+        """(n,) bool from that of the first examples of the queue; False for the others."""
+        found = np.zeros(len(self.order), dtype=bool)
+        found[self.order[: len(right)]] = right
+        return found
+
+
 class Scorer:
     """A supernet, a plain model of preallocated weights, and a split, all on one device."""
 
@@ -84,14 +139,16 @@ class Scorer:
         device = task.numerics.device
         self.supernet = adapt(task.backbone, task.space, seed=0).to(device).eval()
         task.trained.load_into(self.supernet, head_only=task.head_only)
-        self.plain = build(task.backbone).to(device).eval()
-        set_fused_attention(self.plain, task.numerics.attention == "fused")
-        if task.numerics.precision == "bfloat16":  # autocast would cast these weights at every forward
-            for path in self.supernet.sites:
-                self.plain.get_submodule(path).to(torch.bfloat16)
+        self.plain = plain_model(task.backbone, task.numerics)
         self.images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, device)
-        self.labels = torch.tensor(task.split.labels, device=device)  # (n,)
+        self.split = Queue(np.arange(len(task.split)), self.images, torch.tensor(task.split.labels, device=device))
+        self._queue = self.split  # the last one: the candidates of a generation share an order
+        self.constant: Callable[[Tensor], Tensor] = self.forward  # for chunks of the campaign's size
+        if device.type == "cuda":
+            some = torch.zeros(self.numerics.chunk, *self.images[:1].shape[1:], device=device)
+            self.constant = captured(self.forward, some)
         self.base = None if task.head_only else selfcheck.untouched(self, task.trained)  # before anything is merged
+        self.merger = Merger(self.plain, self.supernet)
 
     def check(self) -> None:
         """Raises BadInput if this worker computes wrongly. A head alone has no subnets to compare."""
@@ -102,46 +159,56 @@ class Scorer:
         """Trainable, the head not counted."""
         return self.supernet.space.parameters(genome)
 
+    @torch.inference_mode()
     def score(self, genome: str, hopeless: Hopeless | None = None, chunk: int | None = None) -> Measurement:
         """Raises NotFinite where a loss is not a number.
 
         A `chunk` below the campaign's needs less memory and may move a last bit. The racing rule is asked after as many
-        examples as ever.
+        examples as ever, and not after the last.
         """
-        merge_into(self.plain, self.supernet, genome)
-        total, seen, right, loss = len(self.images), 0, [], 0
-        for logits, labels in self._chunks(chunk or self.numerics.chunk):
-            losses = F.cross_entropy(logits, labels, reduction="none").double()  # (chunk,)
-            if not bool(losses.isfinite().all()):
-                raise NotFinite(f"The loss of {int((~losses.isfinite()).sum())} examples is not finite.")
-            loss += int((losses / QUANTUM).round().long().sum())
-            right.append((logits.argmax(dim=1) == labels).cpu().numpy())
-            seen += len(labels)
-            partial = Partial(seen, int(sum(part.sum() for part in right)), loss, total, self.parameters(genome))
-            if hopeless is not None and seen < total and hopeless(partial):
+        self.merger.merge(genome)
+        queue, tally = self._in_order(None if hopeless is None else hopeless.order), Tally()
+        for logits, labels in self._chunks(queue, chunk or self.numerics.chunk):
+            tally.add(logits, labels)
+            if hopeless is not None and tally.seen < len(queue.order) and hopeless(self._partial(genome, tally)):
                 break
+        right, _ = tally.fetch()
+        partial = self._partial(genome, tally)
         return Measurement(
-            accuracy=partial.correct / seen,
-            loss=loss * QUANTUM / seen,
-            correct=np.packbits(np.concatenate(right)).tobytes(),
+            accuracy=partial.correct / partial.seen,
+            loss=partial.loss * QUANTUM / partial.seen,
+            correct=np.packbits(queue.in_split_order(right)).tobytes(),
             partial=partial,
         )
 
-    def _chunks(self, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(logits (k, classes) float32, labels (k,)) of each of the campaign's chunks, in the split's order."""
-        for start in range(0, len(self.images), self.numerics.chunk):
-            labels = self.labels[start : start + self.numerics.chunk]
-            stop = start + len(labels)
-            parts = [self.logits(slice(i, min(i + chunk, stop)), chunk) for i in range(start, stop, chunk)]
-            yield torch.cat(parts), labels
+    def _partial(self, genome: str, tally: Tally) -> Partial:
+        right, loss = tally.fetch()
+        return Partial(tally.seen, int(right.sum()), loss, len(self.split.order), self.parameters(genome))
 
-    @torch.no_grad()
-    def logits(self, examples: slice, chunk: int) -> Tensor:
-        """(k, classes) float32 of what was merged last, for at most `chunk` examples, padded to as many."""
-        images = self.images[examples]  # (k, 3, h, w)
+    def _in_order(self, order: np.ndarray | None) -> Queue:
+        if order is None:
+            return self.split
+        if not np.array_equal(order, self._queue.order):
+            self._queue = self.split.reordered(order)
+        return self._queue
+
+    def _chunks(self, queue: Queue, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """(logits (k, classes) float32, labels (k,)) of each of the campaign's chunks, in the queue's order."""
+        for start in range(0, len(queue.order), self.numerics.chunk):
+            labels = queue.labels[start : start + self.numerics.chunk]
+            stop = start + len(labels)
+            steps = (slice(i, min(i + chunk, stop)) for i in range(start, stop, chunk))
+            yield torch.cat([self.logits(queue.images[step], chunk) for step in steps]), labels
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor, chunk: int) -> Tensor:
+        """(k, classes) float32 of what was merged last, for images (k, 3, h, w), at most `chunk`, padded to as many."""
         count = len(images)
         if count < chunk:
             images = torch.cat([images, images.new_zeros(chunk - count, *images.shape[1:])])
-        with autocast(self.numerics):
-            found: Tensor = self.plain(images)
-        return found[:count].float()
+        known = self.constant if chunk == self.numerics.chunk else self.forward
+        return known(images)[:count]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, 3, h, w) float32, normalised -> (n, classes) float32."""
+        return forward(self.plain, images, self.numerics)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from supernet.choices import Reweight, Terms
+from supernet.choices import Reweight, Rows, Terms
 from supernet.choices.reweight import Index
 from supernet.settings import SpaceSettings
 from supernet.sites import linears
@@ -23,7 +23,8 @@ class OpSite(nn.Module):
 
         W = W0 + sum dW,  b = b0 + sum db,  each delta computed from the originals          (1)
 
-    `forward` computes (1) from the terms of reweight.py equation (2); `merged` computes it as written.
+    `forward` computes (1) from the terms of reweight.py equation (2); `merge` computes it as written, some rows at a
+    time.
     """
 
     def __init__(self, op: nn.Linear, choices: Mapping[str, Reweight]) -> None:
@@ -53,15 +54,46 @@ class OpSite(nn.Module):
         y = F.linear(x, weight + total.weight, bias)
         return y if total.input is None else y + F.linear(total.input, weight)
 
+    @torch.no_grad()
+    def merge(self, forms: Mapping[str, str], weight: Tensor, bias: Tensor | None, scratch: Tensor) -> None:
+        """Write equation (1) into weight (out, in) and bias (out,), which may be of a lower precision.
+
+        The sums are made in the op's own precision, over rows that together fill a half of `scratch` (2, numbers), so
+        that they stay in cache: W0 is read once and W written once.
+        """
+        shifted = None if self.op.bias is None else self.op.bias.clone()  # (out,)
+        step = max(1, scratch.shape[1] // self.op.in_features)
+        for at in (slice(start, start + step) for start in range(0, self.op.out_features, step)):
+            self._merge_rows(forms, at, weight[at], shifted, scratch)
+        if bias is not None:
+            bias.copy_(shifted)
+
+    def _merge_rows(
+        self, forms: Mapping[str, str], at: slice, weight: Tensor, shifted: Tensor | None, scratch: Tensor
+    ) -> None:
+        """Equation (1) into the rows `at`, whose weight is given, and into those of the bias."""
+        original, bias = self.op.weight[at], self.op.bias
+        dense, rounded = (half[: original.numel()].view_as(original) for half in scratch)  # (rows, in)
+        rows = Rows(
+            at=at,
+            weight=original,
+            bias=None if bias is None else bias[at],
+            merged_weight=weight if weight.dtype == original.dtype else rounded,
+            merged_bias=None if shifted is None else shifted[at],
+            scratch=dense,
+        )
+        merged = original
+        for gene, form in forms.items():
+            merged = self._choice(gene).add(form, rows, merged)
+        if merged is not weight:
+            weight.copy_(merged)
+
     def merged(self, forms: Mapping[str, str]) -> tuple[Tensor, Tensor | None]:
         """(W (out, in), b (out,) or None) of equation (1), as new tensors."""
-        weight, bias = self.op.weight, self.op.bias
-        deltas = [self._choice(gene).delta(form, weight, bias) for gene, form in forms.items()]
-        shifts = [db for _, db in deltas if db is not None]
-        return (
-            sum((dw for dw, _ in deltas if dw is not None), start=weight.detach().clone()),
-            None if bias is None else sum(shifts, start=bias.detach().clone()),
-        )
+        weight, bias = (None if each is None else torch.empty_like(each) for each in (self.op.weight, self.op.bias))
+        assert weight is not None
+        self.merge(forms, weight, bias, weight.new_empty(2, weight.numel()))
+        return weight, bias
 
     def entries(self, gene: str, form: str) -> Iterable[tuple[str, Index]]:
         """(parameter name within the gene, slices) of the numbers that the form uses."""

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+CHUNKS = {"cpu": (25, 50, 100), "cuda": (64, 128, 256)}  # examples a forward to choose from, the default amid
+
 
 @dataclass(frozen=True)
 class Numerics:
@@ -50,7 +52,10 @@ def from_dict(values: dict[str, Any]) -> Numerics:
 
 
 def probe(threads: int, *, gpu: bool = False) -> tuple[Numerics, str]:
-    """(numerics for this machine, a sentence that says what was chosen and why). `gpu`: one was reserved."""
+    """(numerics for this machine, a sentence that says what was chosen and why). `gpu`: one was reserved.
+
+    What only the backbone can tell, attention and chunk, are defaults: see speed.py.
+    """
     kind = device_kind(gpu=gpu)
     on_gpu = kind.startswith("cuda")
     fast = _fast_bfloat16(kind)
@@ -60,12 +65,12 @@ def probe(threads: int, *, gpu: bool = False) -> tuple[Numerics, str]:
         compiled=False,
         attention="fused",
         threads_per_worker=threads,
-        chunk=256 if on_gpu else 100,
+        chunk=CHUNKS["cuda" if on_gpu else "cpu"][1],
     )
     why = f"{kind} computes bfloat16 fast ({fast})" if fast else f"{kind} has no fast bfloat16"
     if gpu and not on_gpu:
         why += "; a GPU was reserved, but torch sees none there"
-    return numerics, f"{numerics.precision}, {numerics.chunk} examples a forward, {threads} threads a worker: {why}"
+    return numerics, f"{numerics.precision}, {threads} threads a worker: {why}"
 
 
 def device_kind(*, gpu: bool) -> str:

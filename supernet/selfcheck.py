@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from supernet.errors import BadInput
-from supernet.merging import merge_into
 from supernet.randomness import stream
 from supernet.space import Space
 
@@ -31,7 +30,7 @@ def untouched(scorer: Scorer, trained: Trained) -> Tensor:
     head = scorer.plain.get_classifier()  # type: ignore[operator]
     state = {name: torch.tensor(array) for name, array in trained.tensors.items() if name.startswith("head.")}
     head.load_state_dict({name.removeprefix("head."): tensor for name, tensor in state.items()})
-    return scorer.logits(slice(EXAMPLES), EXAMPLES)
+    return _forward(scorer)
 
 
 def check(scorer: Scorer, base: Tensor) -> None:
@@ -70,8 +69,14 @@ def _differ(scorer: Scorer, one: str, two: str) -> bool:
 
 def _logits(scorer: Scorer, genome: str) -> Tensor:
     """(EXAMPLES, classes) float32."""
-    merge_into(scorer.plain, scorer.supernet, genome)
-    return scorer.logits(slice(EXAMPLES), EXAMPLES)
+    scorer.merger.merge(genome)
+    return _forward(scorer)
+
+
+def _forward(scorer: Scorer) -> Tensor:
+    """(EXAMPLES, classes) float32 of what was merged last; on a GPU by the graph that candidates replay."""
+    images, numerics = scorer.images[:EXAMPLES], scorer.numerics
+    return scorer.logits(images, numerics.chunk if numerics.device.type == "cuda" else EXAMPLES)
 
 
 def _all_none(space: Space) -> str | None:

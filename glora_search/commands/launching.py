@@ -19,7 +19,7 @@ from glora_search.exits import INTERRUPTED, leave, terminate_as_interrupt
 from glora_search.inputs import prepare
 from glora_search.output import write_value
 from glora_search.places import DEFAULT_DB, DEFAULT_RUNS, Places
-from glora_search.plan import cost, describe
+from glora_search.plan import choose_numerics, cost, describe
 from glora_search.settings import CampaignSettings, parse, read_config
 from workers.pools import open_pool
 
@@ -40,7 +40,7 @@ def plan(config: Path, name: str | None, overrides: Sequence[str]) -> None:
     """Print what a campaign would do and take; change nothing."""
     inputs = prepare(read_config(config, overrides, name))
     with open_pool(inputs.settings.workers) as pool:
-        numerics, why = pool.probe()
+        numerics, why = choose_numerics(inputs, pool)
         write_value(describe(inputs, cost(inputs, numerics, pool), why))
 
 

@@ -17,7 +17,7 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from supernet.choices.reweight import Index
+from supernet.choices.reweight import Index, Rows
 from supernet.space import Form
 
 NONE = Form("none", ".", 0)
@@ -75,6 +75,15 @@ class Factors(nn.Module):
         down, up = self.factors(form)
         return down @ up
 
+    def rows_of(self, form: str, rows: Rows) -> Tensor:
+        """The rows of `value`, (rows, columns), (rows, 1) or (1, 1); a LoRA product is written into their scratch."""
+        if form == "scalar":
+            return self.value(form)
+        if form == "vector":
+            return self.value(form)[rows.at]
+        down, up = self.factors(form)
+        return torch.mm(down[rows.at], up, out=rows.scratch)
+
     def entries(self, form: str) -> Iterable[tuple[str, Index]]:
         """(parameter name, slices) that `form` uses."""
         every, first = slice(None), slice(0, 1)
@@ -118,6 +127,10 @@ class Shift(nn.Module):
         if form == "vector":
             return self.down
         return self.down[:1] if self.shared else self.scalar
+
+    def rows_of(self, form: str, rows: Rows) -> Tensor:
+        """(rows,) or (1,)."""
+        return self.value(form)[rows.at] if form == "vector" else self.value(form)
 
     def entries(self, form: str) -> Iterable[tuple[str, Index]]:
         """(parameter name, slices) that `form` uses."""

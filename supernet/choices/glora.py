@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from supernet.choices.factors import Factors, Shift
-from supernet.choices.reweight import Terms
+from supernet.choices.reweight import Rows, Terms
 from supernet.settings import SpaceSettings
 
 Delta = tuple[Tensor | None, Tensor | None]
@@ -38,6 +38,9 @@ class A(Factors):
 
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
         return weight * self.value(form), None
+
+    def add(self, form: str, rows: Rows, weight: Tensor) -> Tensor:
+        return torch.addcmul(weight, rows.weight, self.rows_of(form, rows), out=rows.merged_weight)
 
     def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
         if form in ("vector", "scalar"):
@@ -54,6 +57,12 @@ class MatrixA(Factors):
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
         value = self.value(form)
         return (weight * value.T if form in ("vector", "scalar") else weight @ value), None
+
+    def add(self, form: str, rows: Rows, weight: Tensor) -> Tensor:
+        if form in ("vector", "scalar"):
+            return torch.addcmul(weight, rows.weight, self.value(form).T, out=rows.merged_weight)
+        down, up = self.factors(form)
+        return torch.addmm(weight, rows.weight @ down, up, out=rows.merged_weight)
 
     def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
         if form == "scalar":
@@ -76,6 +85,12 @@ class B(Factors):
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
         return self.value(form).expand_as(weight), None
 
+    def add(self, form: str, rows: Rows, weight: Tensor) -> Tensor:
+        if form in ("vector", "scalar"):
+            return torch.add(weight, self.rows_of(form, rows), out=rows.merged_weight)
+        down, up = self.factors(form)
+        return torch.addmm(weight, down[rows.at], up, out=rows.merged_weight)
+
     def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
         if form in ("vector", "scalar"):
             return Terms(output=x.sum(dim=-1, keepdim=True) * self.value(form).squeeze(1))
@@ -92,6 +107,11 @@ class C(Factors):
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
         return None, (weight @ self.value(form)).squeeze(1)
 
+    def add(self, form: str, rows: Rows, weight: Tensor) -> Tensor:
+        assert rows.merged_bias is not None, "C is left out of the space of a layer without a bias"
+        rows.merged_bias.addmv_(rows.weight, self.value(form).squeeze(1))
+        return weight
+
     def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
         return Terms(bias=self.delta(form, weight, bias)[1])
 
@@ -106,6 +126,12 @@ class D(Shift):
         assert bias is not None, "D is left out of the space of a layer without a bias"
         return None, bias * self.value(form)
 
+    def add(self, form: str, rows: Rows, weight: Tensor) -> Tensor:
+        assert rows.bias is not None, "D is left out of the space of a layer without a bias"
+        assert rows.merged_bias is not None
+        rows.merged_bias.addcmul_(rows.bias, self.rows_of(form, rows))
+        return weight
+
     def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
         return Terms(bias=self.delta(form, weight, bias)[1])
 
@@ -119,6 +145,11 @@ class E(Shift):
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
         assert bias is not None, "E is left out of the space of a layer without a bias"
         return None, self.value(form).expand_as(bias)
+
+    def add(self, form: str, rows: Rows, weight: Tensor) -> Tensor:
+        assert rows.merged_bias is not None, "E is left out of the space of a layer without a bias"
+        rows.merged_bias.add_(self.rows_of(form, rows))
+        return weight
 
     def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
         return Terms(bias=self.delta(form, weight, bias)[1])

@@ -2,8 +2,9 @@
 
     delta(form, W0, b0) -> (dW, db)                                                          (1)
 
-Forward and merge share (1), so whatever implements it merges by construction. `terms` may compute the same function
-from the activations, where that is cheaper than a dense dW; a law test holds the two equal.
+Whatever implements (1) merges by construction. `add` computes it into tensors that are there already, some rows at a
+time, and every merge is made of it; `terms` may compute the same function from the activations, where that is cheaper
+than a dense dW. Law tests hold the three equal.
 """
 
 from __future__ import annotations
@@ -33,6 +34,18 @@ class Terms:
     bias: Tensor | None = None  # (out,)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Some output rows of an op: the original numbers, and room for a subnet's."""
+
+    at: slice  # of the op's rows
+    weight: Tensor  # (rows, in), of W0
+    bias: Tensor | None  # (rows,), of b0
+    merged_weight: Tensor  # (rows, in), written
+    merged_bias: Tensor | None  # (rows,), starts as b0 and is added to in place
+    scratch: Tensor  # (rows, in), for whoever needs a dense value
+
+
 class Reweight(Protocol):
     """A gene at an op site. Its parameters are bare nn.Parameters, entangled: smaller forms are slices of larger."""
 
@@ -40,6 +53,13 @@ class Reweight(Protocol):
 
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """(dW, db) of equation (1); dW broadcasts to (out, in), db to (out,). W0 (out, in), b0 (out,) or None."""
+
+    def add(self, form: str, rows: Rows, weight: Tensor) -> Tensor:
+        """Equation (1) for some rows, without allocating any: (rows, in) of weight + dW, in one pass where it can be.
+
+        `weight` holds the sum so far: W0's own rows, which are left as they are, or the merged ones. The result is in
+        the merged ones, or is `weight` itself where dW is None. The merged bias gets db.
+        """
 
     def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
         """The same function, as the cheapest terms of equation (2). x (..., in)."""

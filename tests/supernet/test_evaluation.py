@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,22 @@ from supernet.trained import Trained
 from supernet.training import adapt
 
 TrainedOf = Callable[[Backbone, SpaceSettings], Trained]
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """A racing rule that says what `asked` says, of the examples in this order."""
+
+    asked: Callable[[Partial], bool]
+    order: np.ndarray | None = None
+
+    def __call__(self, partial: Partial) -> bool:
+        return self.asked(partial)
+
+
+def spared(order: np.ndarray | None) -> Rule:
+    """Nobody is dropped."""
+    return Rule(lambda partial: False, order)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +118,7 @@ def test_what_was_scored_before_leaves_no_trace(scoring: ScoringTask, precision:
     one, two = genome(scorer, 1), genome(scorer, 2)
     first = scorer.score(one)
     assert scorer.score(two) != first
-    scorer.score(scorer.supernet.space.largest, hopeless=lambda partial: True)
+    scorer.score(scorer.supernet.space.largest, hopeless=Rule(lambda partial: True, np.arange(37)[::-1]))
     with pytest.raises(BadInput):
         scorer.score(one + "?")
     assert scorer.score(one) == first
@@ -141,15 +157,17 @@ def test_a_hopeless_candidate_is_dropped_after_the_chunk_that_says_so(scorer: Sc
         return partial.seen >= 32
 
     each = genome(scorer, 0)
-    dropped, whole = scorer.score(each, after_two), scorer.score(each)
+    dropped, whole = scorer.score(each, Rule(after_two)), scorer.score(each)
     assert not dropped.complete
     assert [partial.seen for partial in asked] == [16, 32]
     assert asked[-1] == dropped.partial
     assert np.array_equal(bits(dropped, 32), bits(whole, 37)[:32])
+    assert not bits(dropped, 37)[32:].any(), "of what was not looked at nothing is claimed"
     assert dropped.partial.correct == bits(whole, 37)[:32].sum()
     assert dropped.accuracy == dropped.partial.correct / 32
     assert dropped.loss == dropped.partial.loss * QUANTUM / 32
     assert all(partial.total == 37 for partial in asked)
+    assert all(partial.parameters == scorer.supernet.space.parameters(each) for partial in asked)
 
 
 def test_a_rule_that_drops_nobody_changes_nothing_and_is_not_asked_at_the_end(scorer: Scorer) -> None:
@@ -160,7 +178,40 @@ def test_a_rule_that_drops_nobody_changes_nothing_and_is_not_asked_at_the_end(sc
         return False
 
     each = genome(scorer, 0)
-    assert scorer.score(each, never) == scorer.score(each)
+    assert scorer.score(each, Rule(never)) == scorer.score(each)
+    assert asked == [16, 32]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_candidate_that_is_looked_at_in_another_order_measures_the_same(scoring: ScoringTask, precision: Any) -> None:
+    scorer = Scorer(replace(scoring, numerics=replace(scoring.numerics, precision=precision)))
+    orders = [np.random.default_rng(seed).permutation(37) for seed in range(4)]
+    for each in (genome(scorer, 0), genome(scorer, 1), scorer.supernet.space.largest):
+        whole = scorer.score(each)
+        for order in (*orders, orders[0], None, np.arange(37)[::-1]):
+            assert scorer.score(each, spared(order)) == whole
+
+
+def test_a_dropped_candidate_is_looked_at_in_the_rules_order_and_answers_in_the_splits(scorer: Scorer) -> None:
+    order, each = np.random.default_rng(5).permutation(37), genome(scorer, 0)
+    dropped, whole = scorer.score(each, Rule(lambda partial: True, order)), bits(scorer.score(each), 37)
+    seen = np.isin(np.arange(37), order[:16])
+    assert np.array_equal(bits(dropped, 37), whole & seen)
+    assert dropped.partial.correct == whole[order[:16]].sum()
+    assert 0 < dropped.partial.correct < 16, "else this test would see too little"
+
+
+@pytest.mark.parametrize("order", [np.arange(36), np.zeros(37, dtype=int), np.arange(1, 38)])
+def test_an_order_that_leaves_an_example_out_is_a_mistake_of_ours(scorer: Scorer, order: np.ndarray) -> None:
+    with pytest.raises(AssertionError, match="each example once"):
+        scorer.score(genome(scorer, 0), spared(order))
+
+
+def test_a_candidate_of_few_examples_at_a_time_is_asked_about_as_often(scorer: Scorer) -> None:
+    """Where memory is short a chunk is computed in parts, and the rule sees no difference."""
+    asked: list[int] = []
+    rule = Rule(lambda partial: bool(asked.append(partial.seen)), np.arange(37)[::-1])  # type: ignore[func-returns-value]
+    scorer.score(genome(scorer, 0), rule, chunk=5)
     assert asked == [16, 32]
 
 
@@ -174,8 +225,10 @@ def test_weights_that_are_not_finite_are_said_to_be(scoring: ScoringTask, value:
     broken[:] = value
     scorer = Scorer(replace(scoring, trained=Trained(tensors | {"blocks.2.mlp.fc1.E.down": broken}, 0.0)))
     space = scorer.supernet.space
-    with pytest.raises(NotFinite, match="The loss of 16 examples is not finite"):
+    with pytest.raises(NotFinite, match="The loss of 37 examples is not finite"):
         scorer.score(space.encode({"blocks.2.mlp.fc1.E": "vector"}))
+    with pytest.raises(NotFinite, match="The loss of 16 examples is not finite"):  # before a rule is asked about it
+        scorer.score(space.encode({"blocks.2.mlp.fc1.E": "vector"}), Rule(lambda partial: True))
     healthy = scorer.score(space.encode({"blocks.2.mlp.fc1.E": "none"}))
     assert np.isfinite(healthy.loss), "a candidate that does not use them is none the worse"
 

@@ -8,8 +8,11 @@ import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from supernet.merging import merge_into
+from supernet.choices.glora import E
+from supernet.merging import Merger, merge_into
 from supernet.model import Supernet
 from supernet.settings import SpaceSettings
 
@@ -102,6 +105,116 @@ def test_the_merged_model_has_the_backbones_layers_and_no_more(pair_of: PairOf) 
     merge_into(merged, supernet, supernet.space.largest)
     assert {k: v.shape for k, v in merged.state_dict().items()} == {k: v.shape for k, v in plain.state_dict().items()}
     assert all(module.weight.grad_fn is None for module in merged.modules() if isinstance(module, nn.Linear))
+
+
+# In place
+
+
+@pytest.mark.parametrize("rows", [1, 5, 16, 1000])
+@pytest.mark.parametrize("product", ["elementwise", "matrix"])
+def test_a_layer_merged_a_few_rows_at_a_time_is_the_layer_merged_at_once(
+    pair_of: PairOf, product: Any, rows: int
+) -> None:
+    plain, supernet = pair_of(SpaceSettings(ranks=(4, 2), product=product))
+    whole, parts = copy.deepcopy(plain), copy.deepcopy(plain)
+    merger = Merger(parts, supernet)
+    merger.scratch = merger.scratch.new_empty(2, 32 * rows)
+    for seed in range(10):
+        genome = supernet.space.draw(np.random.default_rng(seed))
+        merge_into(whole, supernet, genome)
+        merger.merge(genome)
+        for name, value in whole.state_dict().items():
+            assert_close(parts.state_dict()[name], value, name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_one_subnet_after_another_gives_the_bits_of_the_last_alone(pair_of: PairOf, dtype: torch.dtype) -> None:
+    plain, supernet = pair_of(SpaceSettings(ranks=(4, 2)), qkv_bias=False)
+    one, two = (supernet.space.draw(np.random.default_rng(seed)) for seed in (1, 2))
+    near = two[:-4] + one[-4:]  # shares sites with both
+    first, second = (copy.deepcopy(plain).to(dtype) for _ in range(2))
+    merger = Merger(first, supernet)
+    for genome in (two, one, supernet.space.largest, two, near, two):
+        merger.merge(genome)
+    merge_into(second, supernet, two)
+    assert_identical(first, second)
+
+
+def test_a_lower_precision_is_rounded_to_once(pair_of: PairOf) -> None:
+    plain, supernet = pair_of(SpaceSettings())
+    exact, rounded = copy.deepcopy(plain).float(), copy.deepcopy(plain).to(torch.bfloat16)
+    for into in (exact, rounded):
+        merge_into(into, supernet.float(), supernet.space.largest)
+    for path in supernet.sites:
+        one, other = exact.get_submodule(path), rounded.get_submodule(path)
+        assert torch.equal(one.weight.bfloat16(), other.weight), path
+        assert torch.equal(one.bias.bfloat16(), other.bias), path
+
+
+def test_a_layer_whose_forms_stay_as_they_were_is_not_written_again(pair_of: PairOf) -> None:
+    plain, supernet = pair_of(SpaceSettings())
+    merger = Merger(plain, supernet)
+    forms = supernet.space.decode(supernet.space.largest)
+    merger.merge(supernet.space.largest)
+    for path in ("blocks.0.attn.qkv", "blocks.1.mlp.fc1"):
+        plain.get_submodule(path).weight.data.fill_(7.0)
+    merger.merge(supernet.space.encode({**forms, "blocks.1.mlp.fc1.E": "none"}))
+    assert (plain.blocks[0].attn.qkv.weight == 7.0).all()
+    assert not (plain.blocks[1].mlp.fc1.weight == 7.0).any()
+
+
+def test_a_merge_that_breaks_off_is_made_again(pair_of: PairOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, supernet = pair_of(SpaceSettings())
+    expected, merger, add = copy.deepcopy(plain), Merger(plain, supernet), E.add
+    none, largest = supernet.space.encode({g.name: "none" for g in supernet.space.genes}), supernet.space.largest
+    merger.merge(none)
+
+    def breaks(*arguments: Any) -> None:
+        arguments[2].merged_weight.fill_(7.0)
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(E, "add", breaks)
+        with pytest.raises(MemoryError):
+            merger.merge(largest)
+    assert E.add is add
+    merger.merge(none)
+    merge_into(expected, supernet, none)
+    assert_identical(plain, expected)
+
+
+class Made(TorchDispatchMode):
+    """Notes the largest storage, in numbers, that an operation made within the context."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        given = {id_of(each) for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)}
+        for each in tree_leaves(made):
+            if isinstance(each, Tensor) and id_of(each) not in given:
+                self.largest = max(self.largest, each.untyped_storage().nbytes() // each.element_size())
+        return made
+
+
+def id_of(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize("product", ["elementwise", "matrix"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_merge_makes_no_tensor_of_the_size_of_a_weight(pair_of: PairOf, product: Any, dtype: torch.dtype) -> None:
+    plain, supernet = pair_of(SpaceSettings(ranks=(2,), product=product))
+    merger, smallest = Merger(plain.to(dtype), supernet), 16 * 16
+    genomes = [supernet.space.draw(np.random.default_rng(seed)) for seed in range(20)]
+    with Made() as merging:
+        for genome in (supernet.space.largest, *genomes):
+            merger.merge(genome)
+    with Made() as building:
+        supernet.sites["blocks.0.attn.proj"].merged({"A": "lora2"})
+    assert 0 < merging.largest < smallest <= building.largest
 
 
 def assert_identical(one: nn.Module, two: nn.Module) -> None:

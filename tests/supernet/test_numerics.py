@@ -33,7 +33,7 @@ def test_a_probe_offers_what_this_machine_provides() -> None:
     found, why = probe(threads=2)
     assert found.device_kind == device_kind(gpu=False)
     assert (found.threads_per_worker, found.device.type) == (2, "cpu")
-    assert why.startswith(f"{found.precision}, {found.chunk} examples a forward, 2 threads a worker: cpu ")
+    assert why.startswith(f"{found.precision}, 2 threads a worker: cpu ")
     assert ("no fast bfloat16" in why) == (found.precision == "float32")
 
 

@@ -13,7 +13,6 @@ import torch
 from supernet.backbone import Backbone, build
 from supernet.errors import BadInput
 from supernet.evaluation import Scorer, ScoringTask
-from supernet.merging import merge_into
 from supernet.model import OpSite
 from supernet.numerics import autocast
 from supernet.settings import SpaceSettings
@@ -28,8 +27,8 @@ def none(scorer: Scorer) -> str:
 
 
 def logits(scorer: Scorer, genome: str) -> torch.Tensor:
-    merge_into(scorer.plain, scorer.supernet, genome)
-    return scorer.logits(slice(4), 4)
+    scorer.merger.merge(genome)
+    return scorer.logits(scorer.images[:4], 4)
 
 
 @pytest.fixture(params=["test_vit float32", "test_vit bfloat16", "test_vit2 float32"])
@@ -117,13 +116,13 @@ def test_an_original_weight_that_changed_is_found(scoring: ScoringTask) -> None:
 
 
 def test_a_merge_that_is_not_exact_is_found(scoring: ScoringTask, monkeypatch: pytest.MonkeyPatch) -> None:
-    merged = OpSite.merged
+    merge = OpSite.merge
 
-    def inexact(self: OpSite, forms: Mapping[str, str]) -> Any:
-        weight, bias = merged(self, forms)
-        return weight * (1 + 1e-5), bias
+    def inexact(self: OpSite, forms: Mapping[str, str], weight: torch.Tensor, *others: Any) -> None:
+        merge(self, forms, weight, *others)
+        weight.mul_(1 + 1e-5)
 
-    monkeypatch.setattr(OpSite, "merged", inexact)
+    monkeypatch.setattr(OpSite, "merge", inexact)
     with pytest.raises(BadInput, match="computes wrongly"):
         Scorer(scoring).check()
 
@@ -131,8 +130,8 @@ def test_a_merge_that_is_not_exact_is_found(scoring: ScoringTask, monkeypatch: p
 def test_a_merge_of_the_same_weights_for_every_genome_is_found(
     scoring: ScoringTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    merged = OpSite.merged
-    monkeypatch.setattr(OpSite, "merged", lambda self, forms: merged(self, {}))
+    merge = OpSite.merge
+    monkeypatch.setattr(OpSite, "merge", lambda self, forms, *into: merge(self, {}, *into))
     with pytest.raises(
         BadInput, match=r"same logits for different subnets, 10 times out of 10\. .*learning_rate too small"
     ):

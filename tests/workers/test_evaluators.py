@@ -53,8 +53,8 @@ def unmerged(task: ScoringTask) -> ScoringTask:
         def scorer(self) -> Scorer:
             scorer = super().scorer()
             for site in scorer.supernet.sites.values():
-                merged = site.merged
-                site.merged = lambda forms, merged=merged: merged({})  # type: ignore[method-assign,misc]
+                merge = site.merge
+                site.merge = lambda forms, *into, merge=merge: merge({}, *into)  # type: ignore[method-assign,misc]
             return scorer
 
     return Unmerged(**vars(task))

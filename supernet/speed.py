@@ -1,0 +1,108 @@
+"""Which way of computing a forward is the fastest here: timed on the backbone itself, before a campaign's first.
+
+Every evaluation's key holds what is chosen, so a choice that noise could flip would cost a campaign what others have
+found: a default stays unless another way saves MARGIN of a pass over the split in every one of some rounds. On a CPU
+what other processes take is not counted. Two blocks are timed for all of them: they are alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import ceil
+
+import torch
+from torch import Tensor, nn
+
+from supernet.backbone import Backbone
+from supernet.numerics import CHUNKS, Numerics, prepare_process, set_fused_attention
+from supernet.plain import forward, plain_model
+from supernet.training import Progress
+
+BLOCKS = 2  # of the backbone, timed
+ROUNDS = 4  # of all ways in turn, after a warm-up
+MARGIN = 0.05  # of a pass: what another way must save
+FINER = 0.03  # of a pass: what smaller chunks, which let racing drop a candidate earlier, may cost
+WORTH = 0.05  # seconds of those blocks' pass over the split, below which nothing is tried
+BUDGET = 3.0  # seconds after which no other round begins
+
+
+Times = dict[Numerics, float]  # seconds of a pass over the split
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was chosen, and why."""
+
+    numerics: Numerics
+    why: str
+
+
+@dataclass(frozen=True)
+class SpeedTask:
+    """Choose attention and chunk of the numerics that a worker offers."""
+
+    backbone: Backbone
+    numerics: Numerics  # the defaults, as `numerics.probe` found them
+    examples: int  # of the validation split
+
+    def run(self) -> Iterator[Progress | Speed]:
+        """No progress, then the choice."""
+        prepare_process(self.numerics.threads_per_worker)
+        yield self.choice(self.rounds())
+
+    def ways(self) -> list[Numerics]:
+        """The default first, then what differs from it in one thing."""
+        default, (small, _, large) = self.numerics, CHUNKS[self.numerics.device.type]
+        other = replace(default, attention="plain" if default.attention == "fused" else "fused")
+        return [default, other, *(replace(default, chunk=chunk) for chunk in (small, large))]
+
+    def rounds(self) -> list[Times]:
+        """The times of each round but the first, a warm-up; none where nothing can be told apart, or it takes long."""
+        model = plain_model(self.backbone, self.numerics)
+        model.blocks = model.blocks[:BLOCKS]  # type: ignore[index]
+        begin, rounds = time.perf_counter(), list[Times]()
+        if min(self._seconds(model, self.numerics) for _ in range(2)) < WORTH:
+            return []
+        while len(rounds) <= ROUNDS and time.perf_counter() - begin < BUDGET:
+            rounds.append({way: self._seconds(model, way) for way in self.ways()})
+        return rounds[1:]
+
+    def choice(self, rounds: list[Times]) -> Speed:
+        """The attention of the default, unless the other saves MARGIN; then the smallest chunk that costs no more."""
+        default, other, finer, coarser = self.ways()
+        if not rounds:
+            return Speed(default, f"{_name(default)} by default: a forward is too short or too long to try others")
+        worst = {way: max(times[way] / times[default] for times in rounds) for way in (other, finer, coarser)}
+        attention = other.attention if worst[other] <= 1 - MARGIN else default.attention
+        bounds = ((finer, 1 + FINER), (coarser, 1 - MARGIN))
+        chunk = next((way.chunk for way, bound in bounds if worst[way] <= bound), default.chunk)
+        chosen = replace(default, attention=attention, chunk=chunk)
+        tried = ", ".join(f"{_difference(way, default)} {worst[way]:.2f}" for way in worst)
+        return Speed(chosen, f"{_name(chosen)} (at worst, in times of {_name(default)}: {tried})")
+
+    def _seconds(self, model: nn.Module, way: Numerics) -> float:
+        """Of a pass over the split, from one forward."""
+        set_fused_attention(model, way.attention == "fused")
+        size = self.backbone.image_size
+        images = torch.randn(way.chunk, 3, size, size, device=way.device, generator=torch.Generator(way.device))
+        begin = _clock(images)
+        forward(model, images, way)
+        return (_clock(images) - begin) * ceil(self.examples / way.chunk)
+
+
+def _clock(images: Tensor) -> float:
+    """Seconds, without what other processes take of a CPU; on a GPU, once all that was asked of it is done."""
+    if images.is_cuda:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
+def _name(way: Numerics) -> str:
+    return f"{way.attention} attention, {way.chunk} examples a forward"
+
+
+def _difference(way: Numerics, default: Numerics) -> str:
+    return f"{way.chunk} examples" if way.chunk != default.chunk else f"{way.attention} attention"
