@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from supernet.choices.factors import Factors, Shift
 from supernet.choices.reweight import Terms
@@ -39,10 +38,8 @@ class A(Factors):
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
         return weight * self.value(form), None
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
-        if form in ("vector", "scalar"):
-            return Terms(gain=self.value(form).squeeze(1))
-        return Terms(weight=self.delta(form, weight, bias)[0])
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
+        return Terms(gain=self.value(form))
 
 
 class MatrixA(Factors):
@@ -55,13 +52,11 @@ class MatrixA(Factors):
         value = self.value(form)
         return (weight * value.T if form in ("vector", "scalar") else weight @ value), None
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
-        if form == "scalar":
-            return Terms(gain=self.value(form).squeeze(1))
-        if form == "vector":
-            return Terms(input=x * self.value(form).squeeze(1))
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
+        if form in ("vector", "scalar"):
+            return Terms(gain=self.value(form).T)
         down, up = self.factors(form)
-        return Terms(input=F.linear(F.linear(x, up), down))  # x A^T with A = down @ up (i, i)
+        return Terms(down=weight @ down, up=up)
 
 
 class B(Factors):
@@ -76,11 +71,11 @@ class B(Factors):
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
         return self.value(form).expand_as(weight), None
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
         if form in ("vector", "scalar"):
-            return Terms(output=x.sum(dim=-1, keepdim=True) * self.value(form).squeeze(1))
+            return Terms(down=self.value(form).expand(len(weight), 1), up=weight.new_ones(1, weight.shape[1]))
         down, up = self.factors(form)
-        return Terms(output=F.linear(F.linear(x, up), down))
+        return Terms(down=down, up=up)
 
 
 class C(Factors):
@@ -92,7 +87,7 @@ class C(Factors):
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
         return None, (weight @ self.value(form)).squeeze(1)
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
         return Terms(bias=self.delta(form, weight, bias)[1])
 
 
@@ -106,7 +101,7 @@ class D(Shift):
         assert bias is not None, "D is left out of the space of a layer without a bias"
         return None, bias * self.value(form)
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
         return Terms(bias=self.delta(form, weight, bias)[1])
 
 
@@ -120,7 +115,7 @@ class E(Shift):
         assert bias is not None, "E is left out of the space of a layer without a bias"
         return None, self.value(form).expand_as(bias)
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
         return Terms(bias=self.delta(form, weight, bias)[1])
 
 
