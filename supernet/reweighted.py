@@ -33,7 +33,7 @@ def reweighted_linear(x: Tensor, weight: Tensor, held: Tensor, bias: Tensor | No
     if gain is not None and min(gain.shape) > 1:
         return F.linear(x, merged(weight, gain, down, up).to(x.dtype), None if bias is None else bias.to(x.dtype))
     y: Tensor = _Reweighted.apply(x.flatten(0, -2), weight, held, gain, down, up, bias)
-    return y.view(*x.shape[:-1], -1)
+    return y.view(*x.shape[:-1], len(weight))
 
 
 def merged(weight: Tensor, gain: Tensor | None, down: Tensor | None, up: Tensor | None) -> Tensor:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from supernet.choices.glora import A, B, E, MatrixA
 from supernet.errors import BadInput
 from supernet.model import OpSite, Supernet
 from supernet.settings import SpaceSettings
@@ -192,6 +193,23 @@ def test_raw_scales_have_the_gradients_of_the_merged_formula() -> None:
         found, expected = (gradients(site, f, True) for f in (site, lambda x: F.linear(x, *dense(site, site.forms))))
         for name, gradient in found.items():
             assert_close(gradient, expected[name], (form, name), WIDTH * OUT)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_choices_of_any_kind_add_at_one_layer(bias: bool) -> None:
+    """A site knows no letters: gains by row and by column, two low-rank shifts and a shift of the bias side by side."""
+    settings, generator = space_settings(), torch.Generator().manual_seed(4)
+    kinds = {"rows": A, "columns": MatrixA, "one": B, "two": B} | ({"bias": E} if bias else {})
+    choices = {name: kind(OUT, WIDTH, settings, generator) for name, kind in kinds.items()}
+    site = OpSite(site_of(settings, bias=bias).op, choices).double()
+    with torch.no_grad():
+        for parameter in site.choices.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    for forms in itertools.product(*([form.name for form in choice.forms] for choice in choices.values())):
+        site.forms = {gene: form for gene, form in zip(choices, forms, strict=True) if form != "none"}
+        found, expected = (gradients(site, f, True) for f in (site, lambda x: F.linear(x, *dense(site, site.forms))))
+        for name, gradient in found.items():
+            assert_close(gradient, expected[name], (forms, name), WIDTH * OUT)
 
 
 def dense(site: OpSite, forms: Forms) -> tuple[Tensor, Tensor | None]:
