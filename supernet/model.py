@@ -8,10 +8,10 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from supernet.choices import Reweight, Rows, Terms
 from supernet.choices.reweight import Index
+from supernet.reweighted import reweighted_linear
 from supernet.settings import SpaceSettings
 from supernet.sites import linears
 from supernet.space import Gene, Space
@@ -23,8 +23,7 @@ class OpSite(nn.Module):
 
         W = W0 + sum dW,  b = b0 + sum db,  each delta computed from the originals          (1)
 
-    `forward` computes (1) from the terms of reweight.py equation (2); `merge` computes it as written, some rows at a
-    time.
+    `forward` computes (1) from terms (reweight.py, equation 2); `merge` computes it as written, some rows at a time.
     """
 
     def __init__(self, op: nn.Linear, choices: Mapping[str, Reweight]) -> None:
@@ -32,27 +31,26 @@ class OpSite(nn.Module):
         self.op = op
         self.choices = nn.ModuleDict(cast("dict[str, nn.Module]", dict(choices)))
         self.forms: Mapping[str, str] = {}  # gene -> form, for each gene that is not `none`
+        self.held: Tensor | None
+        self.register_buffer("held", None, persistent=False)  # W0 in the precision of the forward pass, if another
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
-        weight, bias = self.op.weight, self.op.bias
-        total = _sum(self._choice(gene).terms(form, x, weight, bias) for gene, form in self.forms.items())
-        shifted = bias if total.bias is None else bias + total.bias
-        if total.gain is None:
-            y = self._dense(x, total, shifted)
-        else:  # autocast knows F.linear, not this sum: keep its type
-            y = self._dense(x, total, None)
-            plain = y if total.input is None and total.weight is None else F.linear(x, weight)
-            y = torch.addcmul(y if shifted is None else y + shifted.to(y.dtype), plain, total.gain.to(y.dtype))
-        return y if total.output is None else y + total.output.to(y.dtype)
+        """(..., in) -> (..., out), in the precision of autocast where it is on."""
+        kind = x.device.type
+        if not torch.is_autocast_enabled(kind):
+            return self._reweighted(x)
+        with torch.autocast(kind, enabled=False):  # the small terms and the merging stay in the weights' precision
+            return self._reweighted(x.to(torch.get_autocast_dtype(kind)))
 
-    def _dense(self, x: Tensor, total: Terms, bias: Tensor | None) -> Tensor:
-        """x (W0 + weight)^T + input W0^T + bias: one product, unless both a weight and an input term are there."""
-        weight = self.op.weight
-        if total.weight is None:
-            return F.linear(x if total.input is None else x + total.input, weight, bias)
-        y = F.linear(x, weight + total.weight, bias)
-        return y if total.input is None else y + F.linear(total.input, weight)
+    def _reweighted(self, x: Tensor) -> Tensor:
+        weight, bias = self.op.weight, self.op.bias
+        terms = (self._choice(gene).terms(form, weight, bias) for gene, form in self.forms.items())
+        held = weight if self.held is None else self.held
+        return reweighted_linear(x, weight, held.to(x.dtype), bias, sum(terms, start=Terms()))
+
+    def hold(self, dtype: torch.dtype) -> None:
+        """Keep the frozen weight in the precision of the forward pass too, so that autocast need not cast it."""
+        self.held = None if dtype == self.op.weight.dtype else self.op.weight.to(dtype)
 
     @torch.no_grad()
     def merge(self, forms: Mapping[str, str], weight: Tensor, bias: Tensor | None, scratch: Tensor) -> None:
@@ -107,22 +105,6 @@ class OpSite(nn.Module):
         return cast(Reweight, self.choices[gene])
 
 
-def _sum(parts: Iterator[Terms]) -> Terms:
-    """Equation (2) of reweight.py is a sum over terms, so terms of the same kind add."""
-    total = Terms()
-    for part in parts:
-        total = Terms(*(_add(a, b) for a, b in zip(_fields(total), _fields(part), strict=True)))
-    return total
-
-
-def _fields(terms: Terms) -> tuple[Tensor | None, ...]:
-    return terms.weight, terms.input, terms.gain, terms.output, terms.bias
-
-
-def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    return b if a is None else a if b is None else a + b
-
-
 class Supernet(nn.Module):
     """A timm model whose Linears are op sites. Only the choices' parameters and the head are trained."""
 
@@ -149,6 +131,11 @@ class Supernet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(batch, 3, height, width), normalised -> logits (batch, classes)."""
         return cast(Tensor, self.model(images))
+
+    def hold(self, dtype: torch.dtype) -> None:
+        """Keep the frozen weights of the sites in the precision of the forward pass too."""
+        for site in self.sites.values():
+            site.hold(dtype)
 
     @contextmanager
     def active(self, genome: str) -> Iterator[None]:

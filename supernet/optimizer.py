@@ -5,13 +5,15 @@
 
 for the drawn entries only, each with its own step count t. Forms share tensors, so the unit is an entry (a number),
 not a tensor: a step that drew only the vector of a support must neither decay nor coast its other columns.
-All parameters lie in one flat buffer, so that (1) is a dozen operations however many supports there are.
+All parameters lie in one flat buffer, of which (1) gathers the drawn entries: a dozen operations however many supports
+there are, on a third of the entries. An entry may be named twice: both times it gets the same new value.
 Source: AdamW (Loshchilov and Hutter, arXiv 1711.05101), algorithm 2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import log
 
 import torch
 from torch import Tensor, nn
@@ -34,14 +36,15 @@ class EntryAdamW:
         tensors = [parameter.detach().reshape(-1) for parameter in parameters.values()]
         self.values = torch.cat(tensors)  # (entries,)
         self.gradients, self.m, self.v, self.t = (torch.zeros_like(self.values) for _ in range(4))
-        self.mask = torch.zeros_like(self.values, dtype=torch.bool)
-        self._mask_of: dict[str, Tensor] = {}
+        self._every = torch.arange(len(self.values), device=self.values.device)  # (entries,)
+        self._drawn = self._every[:0]  # (drawn,) places in the flat buffer
+        self._places: dict[str, Tensor] = {}
         start = 0
         for name, parameter in parameters.items():
             part = slice(start, start + parameter.numel())
             parameter.data = self.values[part].view(parameter.shape)
             parameter.grad = self.gradients[part].view(parameter.shape)
-            self._mask_of[name] = self.mask[part].view(parameter.shape)
+            self._places[name] = self._every[part].view(parameter.shape)
             start = part.stop
 
     def zero_grad(self) -> None:
@@ -50,27 +53,27 @@ class EntryAdamW:
 
     def draw(self, entries: Iterable[tuple[str, Index]], always: Iterable[str] = ()) -> None:
         """Name the entries that the next step moves: slices of parameters, and whole parameters."""
-        self.mask.zero_()
-        for name, index in entries:
-            self._mask_of[name][index] = True
-        for name in always:
-            self._mask_of[name].fill_(True)
+        slices = [self._places[name][index] for name, index in entries] + [self._places[name] for name in always]
+        self._drawn = torch.cat([self._every[:0], *(places.reshape(-1) for places in slices)])
 
     def draw_all(self) -> None:
         """Every entry moves: plain AdamW with a zero gradient for what was not used."""
-        self.mask.fill_(True)
+        self._drawn = self._every
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Equation (1) on the drawn entries."""
-        (b1, b2), g, drawn = self.betas, self.gradients, self.mask
-        t = self.t + 1
-        m = torch.lerp(self.m, g, 1 - b1)
-        v = torch.lerp(self.v, g * g, 1 - b2)
-        corrected = (m / (1 - b1**t)) / ((v / (1 - b2**t)).sqrt_() + self.eps)
-        moved = self.values - learning_rate * (corrected + self.weight_decay * self.values)
-        for state, new in ((self.t, t), (self.m, m), (self.v, v), (self.values, moved)):
-            torch.where(drawn, new, state, out=state)
+        (b1, b2), kept = self.betas, (self.values, self.m, self.v, self.t)
+        g = self.gradients.index_select(0, self._drawn)  # (drawn,), as all below
+        p, m, v, t = (state.index_select(0, self._drawn) for state in kept)
+        t.add_(1)
+        m.lerp_(g, 1 - b1)
+        v.lerp_(g.mul_(g), 1 - b2)
+        root = v.div(_missing(b2, t)).sqrt_().add_(self.eps)
+        corrected = m.div(_missing(b1, t)).div_(root)
+        p.sub_(corrected.add_(p, alpha=self.weight_decay), alpha=learning_rate)
+        for state, new in zip(kept, (p, m, v, t), strict=True):
+            state.index_copy_(0, self._drawn, new)
 
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on: values, moments and step counts, each (entries,)."""
@@ -80,3 +83,8 @@ class EntryAdamW:
         """The inverse of `state`, bit for bit."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
+
+
+def _missing(beta: float, t: Tensor) -> Tensor:
+    """1 - beta^t, without cancelling where beta is near 1."""
+    return (t * log(beta)).expm1_().neg_()

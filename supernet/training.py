@@ -91,6 +91,7 @@ class _Training:
         self.task, device = task, task.numerics.device
         self.supernet = adapt(task.backbone, task.space, task.seed, task.training.drop_path).to(device).train()
         set_fused_attention(self.supernet, fused=device.type != "cpu")
+        self.supernet.hold(torch.bfloat16 if task.numerics.precision == "bfloat16" else torch.float32)
         self.images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, device)
         self.labels = torch.tensor(task.split.labels, device=device)  # (n,)
         self.always = [name for name in self.supernet.trained() if name.startswith("head.")]

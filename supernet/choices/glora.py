@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from supernet.choices.factors import Factors, Shift
 from supernet.choices.reweight import Rows, Terms
@@ -42,10 +41,8 @@ class A(Factors):
     def add(self, form: str, rows: Rows, weight: Tensor) -> Tensor:
         return torch.addcmul(weight, rows.weight, self.rows_of(form, rows), out=rows.merged_weight)
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
-        if form in ("vector", "scalar"):
-            return Terms(gain=self.value(form).squeeze(1))
-        return Terms(weight=self.delta(form, weight, bias)[0])
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
+        return Terms(gain=self.value(form))
 
 
 class MatrixA(Factors):
@@ -64,13 +61,11 @@ class MatrixA(Factors):
         down, up = self.factors(form)
         return torch.addmm(weight, rows.weight @ down, up, out=rows.merged_weight)
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
-        if form == "scalar":
-            return Terms(gain=self.value(form).squeeze(1))
-        if form == "vector":
-            return Terms(input=x * self.value(form).squeeze(1))
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
+        if form in ("vector", "scalar"):
+            return Terms(gain=self.value(form).T)
         down, up = self.factors(form)
-        return Terms(input=F.linear(F.linear(x, up), down))  # x A^T with A = down @ up (i, i)
+        return Terms(down=weight @ down, up=up)
 
 
 class B(Factors):
@@ -91,11 +86,11 @@ class B(Factors):
         down, up = self.factors(form)
         return torch.addmm(weight, down[rows.at], up, out=rows.merged_weight)
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
         if form in ("vector", "scalar"):
-            return Terms(output=x.sum(dim=-1, keepdim=True) * self.value(form).squeeze(1))
+            return Terms(down=self.value(form).expand(len(weight), 1), up=weight.new_ones(1, weight.shape[1]))
         down, up = self.factors(form)
-        return Terms(output=F.linear(F.linear(x, up), down))
+        return Terms(down=down, up=up)
 
 
 class C(Factors):
@@ -112,7 +107,7 @@ class C(Factors):
         rows.merged_bias.addmv_(rows.weight, self.value(form).squeeze(1))
         return weight
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
         return Terms(bias=self.delta(form, weight, bias)[1])
 
 
@@ -132,7 +127,7 @@ class D(Shift):
         rows.merged_bias.addcmul_(rows.bias, self.rows_of(form, rows))
         return weight
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
         return Terms(bias=self.delta(form, weight, bias)[1])
 
 
@@ -151,7 +146,7 @@ class E(Shift):
         rows.merged_bias.add_(self.rows_of(form, rows))
         return weight
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
         return Terms(bias=self.delta(form, weight, bias)[1])
 
 

@@ -3,8 +3,8 @@
     delta(form, W0, b0) -> (dW, db)                                                          (1)
 
 Whatever implements (1) merges by construction. `add` computes it into tensors that are there already, some rows at a
-time, and every merge is made of it; `terms` may compute the same function from the activations, where that is cheaper
-than a dense dW. Law tests hold the three equal.
+time, and every merge is made of it; `terms` says the same in factors, where that is cheaper than a dense dW. Law tests
+hold the three equal.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from supernet.space import Form
@@ -22,16 +23,32 @@ Index = tuple[slice, ...]  # one slice a dimension of a parameter
 
 @dataclass(frozen=True)
 class Terms:
-    """What one choice adds to y = x W0^T + b0, each part None where it is absent.
+    """What one choice changes of y = x W0^T + b0, each part None where it is absent. Terms of one op add.
 
-    y = x (W0 + weight)^T + input W0^T + gain * (x W0^T) + output + b0 + bias                  (2)
+    W = W0 * (1 + gain) + down @ up,   b = b0 + bias                                         (2)
     """
 
-    weight: Tensor | None = None  # (out, in)
-    input: Tensor | None = None  # (..., in), added in front of W0 only
-    gain: Tensor | None = None  # (out,) or ()
-    output: Tensor | None = None  # (..., out)
+    gain: Tensor | None = None  # (out, in), (out, 1), (1, in) or (1, 1)
+    down: Tensor | None = None  # (out, k)
+    up: Tensor | None = None  # (k, in)
     bias: Tensor | None = None  # (out,)
+
+    def __add__(self, other: Terms) -> Terms:
+        return Terms(
+            gain=added(self.gain, other.gain),
+            down=_beside(self.down, other.down, dim=1),
+            up=_beside(self.up, other.up, dim=0),
+            bias=added(self.bias, other.bias),
+        )
+
+
+def added(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """The sum of what is there."""
+    return b if a is None else a if b is None else a + b
+
+
+def _beside(a: Tensor | None, b: Tensor | None, dim: int) -> Tensor | None:
+    return b if a is None else a if b is None else torch.cat([a, b], dim)
 
 
 @dataclass(frozen=True)
@@ -61,8 +78,8 @@ class Reweight(Protocol):
         the merged ones, or is `weight` itself where dW is None. The merged bias gets db.
         """
 
-    def terms(self, form: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Terms:
-        """The same function, as the cheapest terms of equation (2). x (..., in)."""
+    def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
+        """The same, as the cheapest terms of equation (2)."""
 
     def entries(self, form: str) -> Iterable[tuple[str, Index]]:
         """(parameter name, slices) of the numbers that `form` uses: as many as its cost, `form.parameters`."""

@@ -1,6 +1,8 @@
 """GLoRA at one layer: all 432 forms (900 with two ranks), both products, both storages, held against plain numpy."""
 
+import copy
 import itertools
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,7 +12,9 @@ import timm
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from supernet.choices.glora import A, B, E, MatrixA
 from supernet.errors import BadInput
 from supernet.model import OpSite, Supernet
 from supernet.settings import SpaceSettings
@@ -159,6 +163,131 @@ def test_a_layer_without_a_bias_merges_into_one_without_a_bias(
         assert bias is None
         assert_close(weight.detach(), w, forms)
         assert_close(apply(site, x, forms), x.numpy() @ w.T, forms, np.abs(w).max() * WIDTH)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("ranks", [(4,), (8, 4)])
+@pytest.mark.parametrize(("product", "storage"), KINDS)
+def test_the_gradients_are_those_of_the_merged_formula(
+    product: str, storage: str, ranks: tuple[int, ...], bias: bool
+) -> None:
+    """Every pair of an A and a B, beside some of the others; an input that wants a gradient, and one that does not."""
+    settings = space_settings(ranks=ranks, product=product, storage=storage)
+    site = site_of(settings, bias=bias)
+    genomes = list(every(site, settings))
+    sample = genomes[::7] if bias else genomes  # 7 divides no alphabet: every pair stays
+    assert {(f.get("A"), f.get("B")) for f in sample} == {(f.get("A"), f.get("B")) for f in genomes}
+    for forms, wanted in itertools.product(sample, [True, False]):
+        site.forms = forms
+        found = gradients(site, site, wanted)
+        expected = gradients(site, lambda x, forms=forms: F.linear(x, *dense(site, forms)), wanted)
+        assert found.keys() == expected.keys()
+        for name, gradient in found.items():
+            assert_close(gradient, expected[name], (forms, name), WIDTH * OUT)
+
+
+def test_raw_scales_have_the_gradients_of_the_merged_formula() -> None:
+    site = site_of(space_settings(scales="raw"))
+    for form in ("lora4", "vector", "scalar"):
+        site.forms = {"A": "vector", "B": form}
+        found, expected = (gradients(site, f, True) for f in (site, lambda x: F.linear(x, *dense(site, site.forms))))
+        for name, gradient in found.items():
+            assert_close(gradient, expected[name], (form, name), WIDTH * OUT)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_choices_of_any_kind_add_at_one_layer(bias: bool) -> None:
+    """A site knows no letters: gains by row and by column, two low-rank shifts and a shift of the bias side by side."""
+    settings, generator = space_settings(), torch.Generator().manual_seed(4)
+    kinds = {"rows": A, "columns": MatrixA, "one": B, "two": B} | ({"bias": E} if bias else {})
+    choices = {name: kind(OUT, WIDTH, settings, generator) for name, kind in kinds.items()}
+    site = OpSite(site_of(settings, bias=bias).op, choices).double()
+    with torch.no_grad():
+        for parameter in site.choices.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    for forms in itertools.product(*([form.name for form in choice.forms] for choice in choices.values())):
+        site.forms = {gene: form for gene, form in zip(choices, forms, strict=True) if form != "none"}
+        found, expected = (gradients(site, f, True) for f in (site, lambda x: F.linear(x, *dense(site, site.forms))))
+        for name, gradient in found.items():
+            assert_close(gradient, expected[name], (forms, name), WIDTH * OUT)
+
+
+def dense(site: OpSite, forms: Forms) -> tuple[Tensor, Tensor | None]:
+    """Equation (1) of model.py, left to autograd."""
+    weight, bias = site.op.weight, site.op.bias
+    for gene, form in forms.items():
+        dw, db = site.choices[gene].delta(form, site.op.weight, site.op.bias)
+        weight = weight if dw is None else weight + dw
+        bias = bias if db is None else bias + db
+    return weight, bias
+
+
+def gradients(site: OpSite, function: Callable[[Tensor], Tensor], wanted: bool) -> dict[str, Tensor]:
+    """Of an uneven loss, by every parameter that has one, and by the input where it is wanted."""
+    site.zero_grad(set_to_none=True)
+    x = examples().requires_grad_(wanted)
+    y = function(x)
+    if y.requires_grad:
+        (y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).view(y.shape)).sum().backward()
+    found = {name: parameter.grad for name, parameter in [*site.choices.named_parameters(), ("x", x)]}
+    return {name: gradient for name, gradient in found.items() if gradient is not None}
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("product", ["elementwise", "matrix"])
+def test_in_bfloat16_outputs_and_gradients_are_those_of_float32_to_rounding(product: str, held: bool) -> None:
+    settings = space_settings(product=product)
+    site, x = site_of(settings).float(), examples().float()
+    site.hold(torch.bfloat16 if held else torch.float32)
+    for forms in itertools.islice(every(site, settings), 0, None, 7):
+        site.forms = forms
+        found: list[list[Tensor]] = []
+        for enabled in (False, True):
+            site.zero_grad(set_to_none=True)
+            inputs = x.clone().requires_grad_()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+                y = site(inputs)
+            assert y.dtype == (torch.bfloat16 if enabled else torch.float32)
+            (y.float() * torch.linspace(1, 2, y.numel()).view(y.shape)).sum().backward()
+            found.append([y.float(), inputs.grad, *(p.grad for p in site.choices.parameters() if p.grad is not None)])
+        for exact, rounded in zip(*found, strict=True):
+            assert rounded.dtype == torch.float32, forms
+            assert (exact - rounded).norm() <= 0.03 * max(exact.norm(), x.norm()), forms  # a sum may cancel
+
+
+def test_a_layer_keeps_its_input_for_the_backward_pass_only_where_a_gradient_asks_for_it() -> None:
+    settings = space_settings()
+    site, x = site_of(settings), examples().requires_grad_()
+    for forms in every(site, settings):
+        site.forms = forms
+        kept = kept_by(site, x)
+        asks = forms.get("A") in ("lora4", "scalar") or forms.get("B") == "lora4"
+        assert any(tensor.data_ptr() == x.data_ptr() for tensor in kept) == asks, forms
+        outputs = [tensor for tensor in kept if tensor.numel() == x.numel() // WIDTH * OUT]
+        assert len(outputs) == (forms.get("A") == "vector"), forms
+
+
+def kept_by(site: OpSite, x: Tensor) -> list[Tensor]:
+    """What the forward pass saves for the backward pass."""
+    kept: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        site(x)
+    return kept
+
+
+def test_a_copied_or_pickled_layer_computes_the_same() -> None:
+    site, x = site_of(space_settings()), examples()
+    site.hold(torch.bfloat16)
+    forms = {"A": "vector", "B": "lora4", "E": "scalar"}
+    for other in (copy.deepcopy(site), pickle.loads(pickle.dumps(site))):
+        assert torch.equal(apply(other, x, forms), apply(site, x, forms))
+        assert other.state_dict().keys() == site.state_dict().keys()
+    assert "held" not in site.state_dict(), "the weight in another precision is no second truth"
 
 
 def test_the_prompt_is_seen_through_the_original_weight() -> None:

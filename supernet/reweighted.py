@@ -1,0 +1,130 @@
+"""The product of a Linear whose numbers are changed, with a backward pass that never forms a weight gradient.
+
+    y = x W^T + b,   W = W0 * (1 + gain) + down @ up                                         (1)
+
+Of the frozen W0 no gradient is wanted, so those of the small factors come from thin products. With z = x up^T:
+
+    dx = (dy W0) * (1 + gain) + (dy down) up         d_down = dy^T z       d_up = (dy down)^T x
+    d_gain = sum over tokens of x * (dy W0)  (1, in) or (1, 1);  of dy * (x W0^T)  (out, 1)
+    d_b = dy^T 1, in one product with d_down                                                 (2)
+
+Only a gain of full size (out, in) needs dy^T x (out, in): there (1) is left to autograd. On a CPU a pass over the
+tokens' outputs costs about a twentieth of the product itself, so (1) is merged into a weight where that is possible.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from supernet.choices.reweight import Terms, added
+
+SLAB = 2**17  # numbers of a product that is summed at once: half a megabyte stays in a core's cache
+
+
+def reweighted_linear(x: Tensor, weight: Tensor, held: Tensor, bias: Tensor | None, terms: Terms) -> Tensor:
+    """Equation (1): x (..., in) -> (..., out). `held` is W0 (out, in) in the precision of x, `weight` in its own."""
+    bias = added(bias, terms.bias)
+    gain, down, up = terms.gain, terms.down, terms.up
+    if gain is not None and min(gain.shape) > 1:
+        return F.linear(x, merged(weight, gain, down, up).to(x.dtype), None if bias is None else bias.to(x.dtype))
+    y: Tensor = _Reweighted.apply(x.flatten(0, -2), weight, held, gain, down, up, bias)
+    return y.view(*x.shape[:-1], len(weight))
+
+
+def merged(weight: Tensor, gain: Tensor | None, down: Tensor | None, up: Tensor | None) -> Tensor:
+    """W of equation (1), (out, in)."""
+    if gain is not None:
+        weight = torch.addcmul(weight, weight, gain)
+    if down is not None and up is not None:
+        weight = torch.addmm(weight, down, up)
+    return weight
+
+
+class _Reweighted(torch.autograd.Function):
+    """Equation (1) where the gain is (out, 1), (1, in), (1, 1) or absent; the backward pass is equation (2)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,  # (tokens, in)
+        weight: Tensor,
+        held: Tensor,
+        gain: Tensor | None,
+        down: Tensor | None,
+        up: Tensor | None,
+        bias: Tensor | None,
+    ) -> Tensor:
+        """Keeps x only where a gradient asks for it."""
+        by_row = gain is not None and len(gain) > 1
+        _, _, _, gain_moves, _, up_moves, _ = ctx.needs_input_grad
+        keeps_x = up_moves or (gain_moves and not by_row)
+        z = _thin(x, up) if up is not None and (by_row or not keeps_x) else None
+        if gain is not None and by_row:
+            plain = F.linear(x, held)
+            y = _shifted(torch.addcmul(plain, plain, gain.T.to(x.dtype)), z, down, bias)
+        else:
+            plain = None
+            whole = held if gain is None and down is None else merged(weight, gain, down, up).to(x.dtype)
+            y = F.linear(x, whole, None if bias is None else bias.to(x.dtype))
+        ctx.save_for_backward(x if keeps_x else None, plain, z, weight, held, gain, down, up)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        """Equation (2)."""
+        x, plain, z, weight, held, gain, down, up = ctx.saved_tensors
+        x_moves, _, _, gain_moves, down_moves, up_moves, bias_moves = ctx.needs_input_grad
+        if down_moves and z is None:
+            z = _thin(x, up)
+        d_bias, d_down = _thin_gradients(z if down_moves else None, dy, bias_moves)
+        dz = None if down is None else dy @ down.to(dy.dtype)  # (tokens, k)
+        d_up = dz.T @ x if up_moves and dz is not None else None
+        if plain is not None:
+            d_gain = _column_dots(dy, plain).T if gain_moves else None
+            dx = dy @ merged(weight, gain, None, None).to(dy.dtype) if x_moves else None
+        else:
+            dx = dy @ held if x_moves or gain_moves else None
+            d_gain = _column_dots(x, dx).sum_to_size(gain.shape) if gain_moves and dx is not None else None
+            dx = dx if dx is None or gain is None else dx.mul_(1 + gain)
+        if dx is not None and dz is not None:
+            dx.addmm_(dz, up.to(dz.dtype))
+        return dx, None, None, d_gain, d_down, d_up, d_bias
+
+
+def _thin(x: Tensor, up: Tensor) -> Tensor:
+    return x @ up.T.to(x.dtype)  # (tokens, k)
+
+
+def _shifted(y: Tensor, z: Tensor | None, down: Tensor | None, bias: Tensor | None) -> Tensor:
+    """y + z down^T + b, in place and in one pass."""
+    if z is None or down is None:
+        return y if bias is None else y.add_(bias)
+    if bias is None:
+        return y.addmm_(z, down.T.to(z.dtype))
+    ones = z.new_ones(len(z), 1)
+    return y.addmm_(torch.cat([ones, z], 1), torch.cat([bias[:, None], down], 1).T.to(z.dtype))
+
+
+def _thin_gradients(z: Tensor | None, dy: Tensor, bias: bool) -> tuple[Tensor | None, Tensor | None]:
+    """(d_b (out,), d_down (out, k)), each if it is asked for, in one pass over dy (tokens, out)."""
+    columns = ([dy.new_ones(len(dy), 1)] if bias else []) + ([] if z is None else [z])
+    if not columns:
+        return None, None
+    found = torch.cat(columns, 1).T @ dy  # (1 + k, out): half the time of the transposed product
+    return found[0] if bias else None, None if z is None else found[int(bias) :].T
+
+
+def _column_dots(a: Tensor, b: Tensor) -> Tensor:
+    """Sum over tokens of a * b: (tokens, n), (tokens, n) -> (1, n), a slab at a time on a CPU."""
+    rows = len(a) if a.is_cuda else max(1, SLAB // a.shape[1])
+    total = a.new_zeros(1, a.shape[1], dtype=torch.promote_types(a.dtype, torch.float32))
+    for start in range(0, len(a), rows):
+        product = a[start : start + rows] * b[start : start + rows]
+        total += product.new_ones(1, len(product)) @ product
+    return total
