@@ -10,7 +10,6 @@ from benchmarks import plain, reference
 from benchmarks.figures import Figure, at_least, at_most, beside
 from benchmarks.setting import DIGITS, Drawn, Setting, at, untrained
 from benchmarks.timing import Times, in_turn
-from supernet.model import Supernet
 from supernet.training import adapt
 
 
@@ -51,12 +50,10 @@ def _over_reference(setting: Setting, rounds: int, size: int, processes: int, fi
 
 def against_reference(setting: Setting, rounds: int, processes: int = reference.PROCESSES) -> Times:
     """`ours`, the `reference` way, and the same `without loader`, on random genomes."""
-    inputs = setting.inputs
-    ours = Drawn(setting, setting.scoring(untrained(inputs)).scorer())
-    supernet = adapt(inputs.backbone, inputs.settings.space, seed=0)
+    ours = Drawn(setting, setting.scoring(untrained(setting.inputs)).scorer())
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         theirs = reference_of(setting, Path(folder), processes)
-        draw = _Forms(setting, supernet)
+        draw = Forms(setting)
         things = {
             "ours": ours,
             "reference": lambda: theirs.score(draw()),
@@ -72,11 +69,12 @@ def reference_of(setting: Setting, folder: Path, processes: int = reference.PROC
     return reference.Evaluation(model, inputs.data.val, inputs.backbone, folder, processes)
 
 
-class _Forms:
-    """The forms of one random genome after the other."""
+class Forms:
+    """The forms of one random genome after the other, by site."""
 
-    def __init__(self, setting: Setting, supernet: Supernet) -> None:
-        self.setting, self.supernet, self.number = setting, supernet, 0
+    def __init__(self, setting: Setting) -> None:
+        self.setting, self.number = setting, 0
+        self.supernet = adapt(setting.inputs.backbone, setting.inputs.settings.space, seed=0)
 
     def __call__(self) -> dict[str, dict[str, str]]:
         self.number += 1
