@@ -2,8 +2,8 @@
 
     500 epochs x (examples // 64) steps x its step  +  1,050 candidates x its candidate                 (1)
 
-Steps and candidates of the reference way are timed before the campaign and after it, and (1) is computed from the medians.
-Its step is counted without the loader that each of its epochs starts, which favours it. Test accuracies are the report's.
+Steps and candidates of the reference way are timed before the campaign and after it; (1) is computed from their medians.
+Its step is counted without the loader that each epoch starts, which favours it. Test accuracies are the report's.
 """
 
 from __future__ import annotations

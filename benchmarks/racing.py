@@ -128,7 +128,9 @@ def racing(
         few = {**sizes, "generations": min(UNRACED, sizes["generations"]), **off}
         unraced = searched(_with(setting, few, "unraced"), supernet, folder / "b.db", {})
     return [
-        at_most("raced_over_plain", "a raced candidate of random search, over the plain forward", draws.over("plain"), 0.5),
+        at_most(
+            "raced_over_plain", "a raced candidate of random search, over the plain forward", draws.over("plain"), 0.5
+        ),
         beside("raced_share", "candidates of it that were raced", draws.raced, "of all"),
         at_most("raced_evolution_over_plain", "the same in the paper's evolution", evolution.over("plain"), 0.65),
         beside("raced_evolution_share", "candidates of it that were raced", evolution.raced, "of all"),

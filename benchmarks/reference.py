@@ -3,15 +3,15 @@
     y = x (W0 + W0 * A + B)^T + b0 + b0 * D + E + W0 @ C                                      (1)
 
 at every Linear of the blocks, in every forward, in training and in search; float32, timm's attention as it ships; one
-form of each support drawn uniformly a layer a step; candidates are scored from image files through a data loader that is
-started for each of them, 256 images a batch and 8 processes.
+form of each support drawn uniformly a layer a step; candidates are scored from image files, through a data loader of 8
+processes that is started for each candidate, 256 images a batch.
 Source: GLoRA (arXiv 2306.07967); behaviour of Arnav0400/ViT-Slim, folder GLoRA: layer.py, engine.py, data/vtab.py.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +149,7 @@ class Evaluation:
         write(split, folder)
         self.model = model.eval()
         self.loader = DataLoader(Files(folder, split.labels, backbone), BATCH, num_workers=processes)
-        self.batches = [(torch.stack(images), torch.tensor(labels)) for images, labels in [_all(self.loader.dataset)]]
+        self.batches = list(DataLoader(self.loader.dataset, BATCH))
 
     def score(self, forms: Mapping[str, Forms]) -> float:
         """Top-1 accuracy, in [0, 1]; the loader's processes are started and ended."""
@@ -160,21 +160,11 @@ class Evaluation:
         return self._score(forms, self.batches)
 
     @torch.no_grad()
-    def logits(self, forms: Mapping[str, Forms]) -> Tensor:
-        """(n, classes)."""
+    def _score(self, forms: Mapping[str, Forms], batches: Iterable[tuple[Tensor, Tensor]]) -> float:
         choose(self.model, forms)
-        return torch.cat([self.model(images) for images, _ in self.batches])
-
-    @torch.no_grad()
-    def _score(self, forms: Mapping[str, Forms], batches: object) -> float:
-        choose(self.model, forms)
+        device = next(self.model.parameters()).device
         right = count = 0
-        for images, labels in batches:  # type: ignore[attr-defined]
-            right += int((self.model(images).argmax(dim=1) == labels).sum())
+        for images, labels in batches:
+            right += int((self.model(images.to(device)).argmax(dim=1) == labels.to(device)).sum())
             count += len(labels)
         return right / count
-
-
-def _all(files: Dataset[tuple[Tensor, int]]) -> tuple[list[Tensor], list[int]]:
-    images, labels = zip(*(files[index] for index in range(len(files))), strict=True)  # type: ignore[arg-type]
-    return list(images), list(labels)
