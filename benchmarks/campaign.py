@@ -2,7 +2,7 @@
 
     500 epochs x (examples // 64) steps x its step  +  1,050 candidates x its candidate                 (1)
 
-Steps and candidates of the reference way are timed before the campaign and after it; (1) is computed from their medians.
+Steps and candidates of the reference way are timed before the campaign and after it; (1) is made of their medians.
 Its step is counted without the loader that each epoch starts, which favours it. Test accuracies are the report's.
 """
 
@@ -48,6 +48,7 @@ def campaign(work: Path, config: Path = DIGITS, rounds: int = 4, processes: int 
 
 def launched(config: Path, folder: Path) -> dict[str, Any]:
     """The report of the config's campaign, run by the command line from its beginning to its verified export."""
+    folder.mkdir(parents=True, exist_ok=True)
     to = ("--set", f"export.to={folder / 'export'}")
     report: dict[str, Any] = json.loads(output("launch", str(config), *places(folder), *to, "--format", "json"))
     output("verify", report["export"])

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from types import MappingProxyType
 from typing import Any
 
 from benchmarks import plain
@@ -33,14 +32,16 @@ from workers.evaluator import Evaluator, Outcome, Scorable
 from workers.pools import open_pool
 from workers.trainer import Pool
 
-PAPER: Mapping[str, Any] = {  # its evolution
+PAPER: Mapping[str, Any] = {  # its evolution, raced
     "population": 50,
     "generations": 20,
     "parents": 10,
     "crossover": 25,
     "mutation": 25,
     "mutation_rate": 0.2,
+    "racing": True,
 }
+OFF: Mapping[str, Any] = {"racing": False}
 EVERY, EVERY_REFERENCE = 10, 150  # candidates
 UNRACED = 4  # generations of the second pass
 
@@ -109,8 +110,7 @@ def racing(
     work: Path,
     config: Path = DIGITS,
     sizes: Mapping[str, Any] = PAPER,
-    on: Mapping[str, Any] = MappingProxyType({"racing": True}),
-    off: Mapping[str, Any] = MappingProxyType({"racing": False}),
+    off: Mapping[str, Any] = OFF,
     processes: int = PROCESSES,
 ) -> list[Figure]:
     """Random search and the paper's evolution, both raced; then the evolution's first generations without racing."""
@@ -123,10 +123,10 @@ def racing(
             "plain": (EVERY, forward),
             "reference": (EVERY_REFERENCE, _reference(setting, folder / "images", processes)),
         }
-        draws = searched(_with(setting, {**sizes, "algorithm": "random", **on}), supernet, folder / "a.db", things)
-        evolution = searched(_with(setting, {**sizes, **on}), supernet, folder / "b.db", things)
+        draws = searched(with_search(setting, {**sizes, "algorithm": "random"}), supernet, folder / "a.db", things)
+        evolution = searched(with_search(setting, sizes), supernet, folder / "b.db", things)
         few = {**sizes, "generations": min(UNRACED, sizes["generations"]), **off}
-        unraced = searched(_with(setting, few, "unraced"), supernet, folder / "b.db", {})
+        unraced = searched(with_search(setting, few, "unraced"), supernet, folder / "b.db", {})
     return [
         at_most(
             "raced_over_plain", "a raced candidate of random search, over the plain forward", draws.over("plain"), 0.5
@@ -166,7 +166,7 @@ def differing(one: Searched, other: Searched) -> int:
     return sum(genomes.get(each.id) != each.genome for each in other.candidates)
 
 
-def _with(setting: Setting, changed: Mapping[str, Any], name: str = "benchmark") -> Setting:
+def with_search(setting: Setting, changed: Mapping[str, Any], name: str = "benchmark") -> Setting:
     """The setting with another search."""
     inputs = setting.inputs
     values = inputs.settings.model_dump(mode="json")

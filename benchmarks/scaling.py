@@ -73,16 +73,22 @@ def strong(setting: Setting, candidates: int, turns: int) -> list[Figure]:
 
 def _seconds(setting: Setting, candidates: int, count: int, threads: int) -> float:
     """Of the candidates on a pool of such workers, which have scored two each before."""
-    shaped = replace(setting, numerics=replace(setting.numerics, threads_per_worker=threads))
-    task = shaped.scoring(untrained(setting.inputs))
-    with open_pool(WorkerSettings(backend="ray", count=count, threads=threads)) as pool, pool.evaluator(task) as ready:
-        score(ready, setting, range(candidates, candidates + 2 * count))
+    with _workers(setting, count, threads) as evaluator:
+        _score(evaluator, setting, range(candidates, candidates + 2 * count))
         begin = time.perf_counter()
-        score(ready, setting, range(candidates))
+        _score(evaluator, setting, range(candidates))
         return time.perf_counter() - begin
 
 
-def score(evaluator: Evaluator, setting: Setting, numbers: range) -> list[Outcome]:
+@contextmanager
+def _workers(setting: Setting, count: int, threads: int) -> Iterator[Evaluator]:
+    shaped = replace(setting, numerics=replace(setting.numerics, threads_per_worker=threads))
+    task = shaped.scoring(untrained(setting.inputs))
+    with open_pool(WorkerSettings(backend="ray", count=count, threads=threads)) as pool, pool.evaluator(task) as ready:
+        yield ready
+
+
+def _score(evaluator: Evaluator, setting: Setting, numbers: range) -> list[Outcome]:
     """The outcomes of the random genomes of these numbers, in their order."""
     found = dict(evaluator.evaluate([setting.draw(number) for number in numbers]))
     return [found[index] for index in range(len(numbers))]
