@@ -4,6 +4,7 @@
 #   make check   ruff, mypy and the import contracts
 #   make test    pytest, two tests at a time; a part of it, one at a time: make test ARGS='-n 0 -k resume'
 #   make chaos   kill, hang and fill up what can be, and write what was found into docs/reliability.md; half an hour
+#   make bench   measure what the search costs, and write it into benchmarks/; on 2 quiet cores about half an hour
 #   make docs    write docs/configuration.md again from the settings
 #   make clean   remove .venv and what tools left; runs/ and databases stay
 
@@ -13,7 +14,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo check test chaos docs clean
+.PHONY: demo check test chaos bench docs clean
 
 demo: .venv/demo.stamp
 	$(BIN)/glora-search launch examples/digits.yaml
@@ -29,6 +30,9 @@ test: .venv/dev.stamp
 
 chaos: .venv/dev.stamp
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m chaos --write docs/reliability.md $(ARGS)
+
+bench: .venv/dev.stamp
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks $(ARGS)
 
 docs: .venv/dev.stamp
 	$(BIN)/python docs/generate_configuration.py
