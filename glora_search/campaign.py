@@ -12,6 +12,7 @@ from typing import Any
 from db.errors import LeaseLost, StoreError
 from db.records import Campaign, State
 from db.store import Store, open_store
+from glora_search.chosen_numerics import choose_numerics, earlier_numerics
 from glora_search.conclusion import conclude
 from glora_search.control import Cancelled, Control, Paused
 from glora_search.crash_points import reached
@@ -22,7 +23,7 @@ from glora_search.inputs import Inputs, prepare
 from glora_search.interrupts import interrupts
 from glora_search.picture import draw
 from glora_search.places import Places
-from glora_search.plan import choose_numerics, cost, expectation
+from glora_search.plan import cost, expectation
 from glora_search.searching import search
 from glora_search.settings import CampaignSettings
 from glora_search.shared_weights import recipe_of, train_or_find, watched
@@ -86,12 +87,12 @@ def _stations(
     if store.supernet(recipe_of(inputs)) is None:
         display.note(expectation(inputs, cost(inputs, numerics, pool)))
     trained = train_or_find(inputs, numerics, pool, store, places, display, control)
-    probe = watched(pool, inputs.probe(numerics), display, "train linear probe", control)
-    reached("probe-trained")
     store.set_state(name, State.SEARCHING)
     searching = search(inputs, trained, numerics, pool, store, display, control)
     seconds = {"training": trained.seconds, "search": searching}
     store.set_state(name, State.REPORTING)
+    probe = watched(pool, inputs.probe(numerics), display, "train linear probe", control)
+    reached("probe-trained")
     found = conclude(inputs, trained, probe, numerics, pool, store, places, display, seconds, control)
     found |= {"picture": _picture(name, found, store, places, display)}
     store.set_report(name, found)
@@ -113,10 +114,10 @@ def _picture(name: str, found: dict[str, Any], store: Store, places: Places, dis
 
 
 def _numerics(inputs: Inputs, campaign: Campaign, pool: Pool, store: Store, display: Display) -> Numerics:
-    """The campaign's own, or, at its first launch, those that a worker's probes choose: they stay."""
+    """The campaign's own, or, at its first launch, those of one before it or of a worker's probes: they stay."""
     if campaign.numerics is not None:
         return from_dict(dict(campaign.numerics))
-    numerics, why = choose_numerics(inputs, pool)
+    numerics, why = earlier_numerics(inputs, store) or choose_numerics(inputs, pool)
     display.note(f"Numerics: {why}.")
     return from_dict(store.keep_numerics(campaign.name, numerics.as_dict()))
 

@@ -22,12 +22,12 @@ Point = Literal[
     "trained",  # in memory only
     "supernet-saved",  # its file is whole, the database does not know it
     "supernet-recorded",
-    "probe-trained",  # the linear probe
     "search-begun",
     "proposed",  # a generation's candidates have their rows
     "scored",  # an outcome is in memory only
     "recorded",  # an outcome has its row
     "selected",  # a generation's survivors
+    "probe-trained",  # the linear probe
     "finalists-scored",
     "test-opened",
     "exported",

@@ -12,16 +12,7 @@ from glora_search.shared_weights import watched
 from supernet.cost import Costs, CostTask
 from supernet.numerics import Numerics
 from supernet.schedule import total_steps
-from supernet.speed import SpeedTask
 from workers.trainer import Pool
-
-
-def choose_numerics(inputs: Inputs, pool: Pool) -> tuple[Numerics, str]:
-    """What a worker offers, refined by timing the backbone on one, and a sentence that says why."""
-    offered, why = pool.probe()
-    task = SpeedTask(inputs.backbone, offered, len(inputs.data.val))
-    found = watched(pool, task, Silent(), "speed probe")
-    return found.numerics, f"{why}; {found.why}"
 
 
 def cost(inputs: Inputs, numerics: Numerics, pool: Pool) -> Costs:

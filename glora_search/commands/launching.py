@@ -12,6 +12,7 @@ from db.errors import NameTaken, StoreError
 from db.records import State
 from db.store import open_store
 from glora_search.campaign import run
+from glora_search.chosen_numerics import choose_numerics
 from glora_search.commands.summary import show_summary
 from glora_search.control import Cancelled, Paused
 from glora_search.display import terminal
@@ -19,7 +20,7 @@ from glora_search.exits import INTERRUPTED, leave, terminate_as_interrupt
 from glora_search.inputs import prepare
 from glora_search.output import write_value
 from glora_search.places import DEFAULT_DB, DEFAULT_RUNS, Places
-from glora_search.plan import choose_numerics, cost, describe
+from glora_search.plan import cost, describe
 from glora_search.settings import CampaignSettings, parse, read_config
 from workers.pools import open_pool
 

@@ -1,9 +1,8 @@
-import sys
-
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
-from supernet.data import load_data
+from supernet.data import digits, load_data
 from supernet.errors import BadInput
 from supernet.settings import DataSettings
 
@@ -34,9 +33,17 @@ def test_the_seed_decides_the_splits() -> None:
 
 
 def test_a_missing_scikit_learn_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    digits._digits.cache_clear()
     with pytest.raises(BadInput, match=r"pip install 'glora-search\[demo\]'"):
         load_data(DataSettings(source="digits"), 8)
+
+
+def test_they_are_the_digits_that_scikit_learn_loads() -> None:
+    bunch = load_digits()
+    images, labels = digits._digits()
+    assert np.array_equal(images, bunch.images)
+    assert np.array_equal(labels, bunch.target)
 
 
 def test_no_room_for_a_test_set_is_refused() -> None:

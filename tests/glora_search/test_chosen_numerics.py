@@ -1,0 +1,48 @@
+"""A campaign computes as the one before it on the same supernet did, so that what is known can answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from supernet.speed import SpeedTask
+
+
+@pytest.fixture
+def probed(monkeypatch: pytest.MonkeyPatch) -> list[SpeedTask]:
+    """What was timed, from now on."""
+    probed, run = list[SpeedTask](), SpeedTask.run
+
+    def listening(self: SpeedTask) -> Any:
+        probed.append(self)
+        return run(self)
+
+    monkeypatch.setattr(SpeedTask, "run", listening)
+    return probed
+
+
+def test_a_second_campaign_on_the_same_supernet_times_nothing_and_says_why(
+    workshop: Any, watching: Callable[..., Any], probed: list[SpeedTask]
+) -> None:
+    workshop.launch()
+    watched = watching()
+    workshop.launch(watched, name="second", search={"algorithm": "random"})
+    assert len(probed) == 1
+    assert any("as in campaign tiny on the same supernet" in note for note in watched.notes)
+    with workshop.store() as store:
+        assert store.campaign("second").numerics == store.campaign("tiny").numerics
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": 5}, {"training": {"epochs": 1}}, {"workers": {"threads": 2}}],
+    ids=["another seed", "another training", "more threads"],
+)
+def test_another_supernet_or_other_workers_are_timed_anew(
+    workshop: Any, probed: list[SpeedTask], other: dict[str, Any]
+) -> None:
+    workshop.launch()
+    workshop.launch(name="second", **other)
+    assert len(probed) == 2
