@@ -136,7 +136,7 @@ def test_a_genome_whose_loss_is_not_finite_is_a_failure_and_the_others_are_score
     with pool.evaluator(without_numbers("blocks.1.mlp.fc1.E.down")) as evaluator:
         first, bad, second = collect(evaluator.evaluate([well, ill, well]), 3)
     assert isinstance(bad, Failure)
-    assert (bad.kind, bad.message) == ("not finite", "The loss of 16 examples is not finite.")
+    assert (bad.kind, bad.message) == ("not finite", "The loss of 37 examples is not finite.")
     assert_found([first, second], [scorer.score(well)] * 2)
 
 
