@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from supernet.choices.glora import A, B, E, MatrixA
 from supernet.errors import BadInput
 from supernet.model import OpSite, Supernet
+from supernet.reweighted import SLAB
 from supernet.settings import SpaceSettings
 from supernet.space import Form, Space
 from supernet.spaces import choices_at
@@ -212,6 +213,20 @@ def test_choices_of_any_kind_add_at_one_layer(bias: bool) -> None:
             assert_close(gradient, expected[name], (forms, name), WIDTH * OUT)
 
 
+@pytest.mark.parametrize("count", [1, SLAB, 2 * SLAB + 5])
+@pytest.mark.parametrize("form", ["vector", "scalar"])
+@pytest.mark.parametrize("product", ["elementwise", "matrix"])
+def test_the_gradients_are_those_of_the_merged_formula_for_any_number_of_tokens(
+    product: str, form: str, count: int
+) -> None:
+    site = site_of(space_settings(product=product))
+    site.forms = {"A": form, "B": "lora4", "E": "vector"}
+    functions = (site, lambda x: F.linear(x, *dense(site, site.forms)))
+    found, expected = (gradients(site, function, True, count) for function in functions)
+    for name, gradient in found.items():
+        assert_close(gradient, expected[name], name, WIDTH * OUT * count)
+
+
 def dense(site: OpSite, forms: Forms) -> tuple[Tensor, Tensor | None]:
     """Equation (1) of model.py, left to autograd."""
     weight, bias = site.op.weight, site.op.bias
@@ -222,10 +237,13 @@ def dense(site: OpSite, forms: Forms) -> tuple[Tensor, Tensor | None]:
     return weight, bias
 
 
-def gradients(site: OpSite, function: Callable[[Tensor], Tensor], wanted: bool) -> dict[str, Tensor]:
-    """Of an uneven loss, by every parameter that has one, and by the input where it is wanted."""
+def gradients(
+    site: OpSite, function: Callable[[Tensor], Tensor], wanted: bool, count: int | None = None
+) -> dict[str, Tensor]:
+    """Of an uneven loss, by every parameter that has one, and by the input where it is wanted. `count`: of tokens."""
     site.zero_grad(set_to_none=True)
-    x = examples().requires_grad_(wanted)
+    x = examples() if count is None else torch.randn(count, WIDTH, generator=torch.Generator().manual_seed(1)).double()
+    x.requires_grad_(wanted)
     y = function(x)
     if y.requires_grad:
         (y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).view(y.shape)).sum().backward()
