@@ -1,7 +1,8 @@
 """What racing saves: whole searches of 1,050 candidates, a candidate's cost counted in plain forwards.
 
-After every twentieth candidate of a running search a plain forward of the validation split is timed, and a few times the
-reference way's candidate. A figure is the mean over all candidates of the search, raced or not, over the mean of those.
+After every twentieth candidate of a running search a plain forward of the validation split is timed, and a few times
+the reference way's candidate. A figure is the mean over all candidates of the search, raced or not, over the mean of
+those.
 """
 
 from __future__ import annotations
