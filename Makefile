@@ -4,7 +4,7 @@
 #   make check   ruff, mypy and the import contracts
 #   make test    pytest, two tests at a time; a part of it, one at a time: make test ARGS='-n 0 -k resume'
 #   make chaos   kill, hang and fill up what can be, and write what was found into docs/reliability.md; half an hour
-#   make bench   measure what the search costs, and write it into benchmarks/; on 2 quiet cores about half an hour
+#   make bench   measure what the search costs, and write it into benchmarks/; most of an hour on 2 quiet cores without fast bfloat16
 #   make docs    write docs/configuration.md again from the settings
 #   make clean   remove .venv and what tools left; runs/ and databases stay
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.figures import HEADLINES, Figure
 from benchmarks.machine import machine, sentence
-from benchmarks.page import lines, write_page, write_results
+from benchmarks.page import IMAGES, lines, write_page, write_results
 from benchmarks.plots import draw_costs
 
 # module -> title; its function of the same name takes the work folder and returns figures.
@@ -26,7 +26,7 @@ EXPERIMENTS = {
     "growth": "How a candidate's cost grows",
 }
 HERE = Path(__file__).parent
-COSTS = HERE.parent / "docs" / "images" / "costs.png"
+COSTS = IMAGES / "costs.png"
 
 
 def main() -> None:
@@ -43,9 +43,9 @@ def main() -> None:
             continue
         measured[title] = run(name, chosen.work.absolute())
         print("\n".join(lines(title, measured[title])), flush=True)
-        write_page(chosen.to / "README.md", EXPERIMENTS.values(), measured, there)  # each time, in case it is stopped
         results = write_results(chosen.to / "results.json", measured[title], there)
         draw_costs({key: results[key] for key in HEADLINES if key in results} | results["others"], COSTS)
+        write_page(chosen.to / "README.md", EXPERIMENTS.values(), measured, there)  # each time, in case it is stopped
     if missed := [figure.key for figures in measured.values() for figure in figures if not figure.met]:
         sys.exit(f"Not met: {', '.join(missed)}.")
 

@@ -17,7 +17,7 @@ def candidate(
     work: Path,
     config: Path = DIGITS,
     sizes: Sequence[int] = (56, 98),
-    rounds: int = 20,
+    rounds: int = 12,
     processes: int = reference.PROCESSES,
 ) -> list[Figure]:
     """The first of the sizes (pixels) is the one that counts."""

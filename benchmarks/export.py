@@ -18,7 +18,7 @@ from supernet.export import export as write
 NEAR = 0.03  # how far from 1.00 two timings of the same work may lie
 
 
-def export(work: Path, config: Path = DIGITS, rounds: int = 20) -> list[Figure]:
+def export(work: Path, config: Path = DIGITS, rounds: int = 12) -> list[Figure]:
     """A random subnet, exported and loaded by timm, over the backbone that timm builds by its name."""
     setting = read(config)
     images, numerics = plain.normalised(setting, setting.inputs.data.val), setting.numerics.in_float32()

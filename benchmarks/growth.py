@@ -46,7 +46,7 @@ class Sizes:
     examples: Sequence[int] = (50, 100, 200, 400)
     populations: Sequence[int] = (25, 50, 100, 200, 400)
     generations: int = 3
-    rounds: int = 5
+    rounds: int = 3
 
 
 def growth(work: Path, config: Path = DIGITS, sizes: Sizes | None = None, picture: Path = PICTURE) -> list[Figure]:

@@ -12,6 +12,7 @@ from benchmarks.figures import HEADLINES, Figure
 from benchmarks.machine import sentence
 
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
+IMAGES, PICTURES = Path(__file__).parent.parent / "docs" / "images", ("costs", "growth")
 HEAD = ["| what | must be | found | middle half of the rounds |", "|---|---|---|---|"]
 
 
@@ -33,7 +34,8 @@ def write_page(
     for title, figures in measured.items():
         sections[title] = [f"| **{title}** | | | {machine['date']} |", *map(row, figures)]
     rows = [line for title in titles if title in sections for line in sections[title]]
-    body = "\n".join([sentence(machine), "", *HEAD, *rows])
+    pictures = [f"\n![{name}](../docs/images/{name}.png)" for name in PICTURES if (IMAGES / f"{name}.png").exists()]
+    body = "\n".join([sentence(machine), "", *HEAD, *rows, *pictures])
     file.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}", encoding="utf-8")
 
 

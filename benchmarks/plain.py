@@ -46,7 +46,7 @@ class Forward:
             return torch.cat([self.model(part) for part in self.parts])
 
 
-def fastest(setting: Setting, rounds: int = 3) -> tuple[Forward, str]:
+def fastest(setting: Setting, rounds: int = 2) -> tuple[Forward, str]:
     """The plain forward of the validation split in the fastest of its forms, and which that is."""
     images = normalised(setting, setting.inputs.data.val)
     forms = {

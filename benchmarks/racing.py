@@ -1,13 +1,14 @@
 """What racing saves: whole searches of 1,050 candidates, a candidate's cost counted in plain forwards.
 
-After every tenth candidate of a running search a plain forward of the validation split is timed, and a few times the
-reference way's candidate. A figure is the mean over all candidates of the search, raced or not, over the mean of those.
+After every twentieth candidate of a running search a plain forward of the validation split is timed, and a few times
+the reference way's candidate. A figure is the mean over all candidates of the search, raced or not, over the mean of
+those.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +27,6 @@ from glora_search.control import Control
 from glora_search.display import Silent
 from glora_search.searching import search
 from glora_search.settings import parse
-from supernet.evaluation import Hopeless
 from supernet.trained import Trained
 from workers.evaluator import Evaluator, Outcome, Scorable
 from workers.pools import open_pool
@@ -42,8 +42,8 @@ PAPER: Mapping[str, Any] = {  # its evolution, raced
     "racing": True,
 }
 OFF: Mapping[str, Any] = {"racing": False}
-EVERY, EVERY_REFERENCE = 10, 150  # candidates
-UNRACED = 4  # generations of the second pass
+EVERY, EVERY_REFERENCE = 20, 150  # candidates
+UNRACED = 2  # generations of the second pass
 
 
 @dataclass
@@ -82,8 +82,9 @@ class _Evaluator:
     owner: Interleaved
     inner: Evaluator
 
-    def evaluate(self, genomes: Iterable[str], hopeless: Hopeless | None = None) -> Iterator[tuple[int, Outcome]]:
-        for found in self.inner.evaluate(genomes, hopeless):
+    def evaluate(self, *genomes_and_rules: Any) -> Iterator[tuple[int, Outcome]]:
+        """As the evaluator within; what is timed is timed before its next candidate begins."""
+        for found in self.inner.evaluate(*genomes_and_rules):
             self.owner.count += 1
             self.owner.beside.heard(self.owner.count)
             yield found

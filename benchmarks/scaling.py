@@ -47,7 +47,7 @@ PLACES, SLEEP = 64, 0.064  # seconds: a candidate every millisecond
 
 
 def scaling(
-    work: Path, config: Path = DIGITS, candidates: int = 24, turns: int = 2, simulated: int = 2560
+    work: Path, config: Path = DIGITS, candidates: int = 16, turns: int = 2, simulated: int = 2560
 ) -> list[Figure]:
     return [*strong(read(config), candidates, turns), *crowd(simulated)]
 
@@ -145,7 +145,7 @@ class CrowdPool:
 @contextmanager
 def gathered(settings: WorkerSettings) -> Iterator[CrowdPool]:
     """The pool, once the process that answers for its places has started."""
-    with connected(settings):
+    with connected(settings.model_copy(update={"count": 1})):  # Ray starts a process for each CPU it is told of
         crowd = Crowd.options(num_cpus=0, max_concurrency=4 * PLACES).remote()  # type: ignore[attr-defined]
         ray.get(crowd.load.remote("", None, ""))
         try:
@@ -168,7 +168,7 @@ def _driven(folder: Path, candidates: int, population: int) -> tuple[float, floa
     """(milliseconds a candidate of the search, of these in which its thread computed)."""
     half = population // 2
     sizes = {"population": 2 * half, "generations": candidates // (2 * half) - 1, "crossover": half, "mutation": half}
-    settings = read_config(tiny(folder, search=sizes, workers={"backend": "ray", "count": 1, "threads": 1}))
+    settings = read_config(tiny(folder, search=sizes, workers={"backend": "ray", "count": PLACES, "threads": 1}))
     inputs = prepare(settings)
     with open_store(str(folder / "glora.db")) as store, gathered(settings.workers) as pool:
         store.create_campaign(settings.name, settings.model_dump(mode="json"), settings.seed)

@@ -43,13 +43,19 @@ def first_candidate(config: Path, work: Path) -> float:
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
         )
-        assert process.stderr is not None
-        said = []
-        for line in process.stderr:
-            said.append(line)
-            if line.startswith(FIRST):
-                seconds = time.perf_counter() - begin
-                process.send_signal(signal.SIGINT)
-                process.communicate()
-                return seconds
-        raise RuntimeError(f"The launch ended without a candidate:\n{''.join(said)}")
+        try:
+            return _until_first(process, begin)
+        finally:  # the first interrupt asks for a pause, which leaves no process of Ray's behind
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+
+
+def _until_first(process: subprocess.Popen[str], begin: float) -> float:
+    """Seconds since `begin` when it says that a candidate is recorded."""
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith(FIRST):
+            return time.perf_counter() - begin
+    raise RuntimeError(f"The launch ended without a candidate:\n{''.join(said)}")

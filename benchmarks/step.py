@@ -22,7 +22,7 @@ OTHERS = {
 }
 
 
-def step(work: Path, config: Path = DIGITS, sizes: Sequence[int] = (56, 98), rounds: int = 15) -> list[Figure]:
+def step(work: Path, config: Path = DIGITS, sizes: Sequence[int] = (56, 98), rounds: int = 10) -> list[Figure]:
     """The first of the sizes (pixels) is the one that counts."""
     figures: list[Figure] = []
     for number, size in enumerate(sizes):
