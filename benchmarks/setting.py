@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from glora_search.chosen_numerics import choose_numerics
 from glora_search.inputs import Inputs, prepare
 from glora_search.places import Places
 from glora_search.settings import read_config
@@ -44,7 +45,7 @@ def read(config: Path = DIGITS, *overrides: str) -> Setting:
     """The setting of a config, its one worker being this process. Sets this process's threads."""
     inputs = prepare(read_config(config, (*IN_PROCESS, *overrides)))
     with open_pool(inputs.settings.workers) as pool:
-        numerics, _ = pool.probe()
+        numerics, _ = choose_numerics(inputs, pool)
     prepare_process(numerics.threads_per_worker)
     return Setting(inputs, numerics)
 

@@ -47,7 +47,7 @@ SMALL: dict[str, tuple[Callable[..., list[Figure]], dict[str, Any], set[str]]] =
     ),
     "racing": (
         racing.racing,
-        {"sizes": SMALL_SEARCH, "off": {}, "processes": 0},
+        {"sizes": SMALL_SEARCH, "processes": 0},
         {"raced_over_plain", "raced_evolution_over_plain", "raced_speedup", "raced_share", "raced_differing"},
     ),
     "startup": (startup.startup, {"times": 1}, {"help_seconds", "first_candidate_seconds"}),
