@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Any, Protocol, TextIO, cast
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from glora_search.exits import swallow
 
@@ -63,6 +74,13 @@ def terminal(stream: TextIO) -> Terminal:
     return Terminal(Console(file=cast("IO[str]", Lasting(stream))))
 
 
+class Rate(ProgressColumn):
+    """So many a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
 class Terminal:
     """Rich bars on a terminal; elsewhere a line for each tenth, so that logs stay readable."""
 
@@ -78,18 +96,36 @@ class Terminal:
             yield self._lines(title, total)
             return
         columns = (TextColumn("{task.description:<22}"), BarColumn(None), MofNCompleteColumn(), TimeElapsedColumn())
-        left = (TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+        left = (Rate(), TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
         with Progress(*columns, *left, console=self.console, expand=True) as progress:
             task = progress.add_task(title, total=total, text="")
             yield lambda done, text: progress.update(task, completed=done, text=text)
 
     def _lines(self, title: str, total: int) -> Advance:
-        step, said = max(1, total // 10), 0
+        step, said, begin = max(1, total // 10), 0, time.monotonic()
 
         def advance(done: int, text: str) -> None:
             nonlocal said
             if done // step > said or done == total:
                 said = done // step
-                self.note(f"{title}: {done}/{total} {text}".rstrip())
+                self.note(f"{title}: {done}/{total} {text}".rstrip() + _pace(done, total, time.monotonic() - begin))
 
         return advance
+
+
+def _pace(done: int, total: int, seconds: float) -> str:
+    """`, 2.5/s, 3 min left`; nothing at the end."""
+    if done >= total or not seconds:
+        return ""
+    return f", {done / seconds:.1f}/s, {minutes((total - done) * seconds / done)} left"
+
+
+def minutes(seconds: float) -> str:
+    """`40 s`, `7 min`, `3.5 h`."""
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )

@@ -13,7 +13,7 @@ from db.store import Store
 from glora_search.control import Control, Paused
 from glora_search.crash_points import reached
 from glora_search.evolution import Evaluate
-from glora_search.race import Known, Race, Racing, completed, scored
+from glora_search.race import Race, Standing, completed, scored
 from glora_search.selection import Scored
 from supernet.numerics import with_chunk
 from workers.evaluator import Evaluation, Evaluator, Failure, Outcome, Raced
@@ -28,15 +28,16 @@ def remembering(
     key: EvaluationKey,
     heard: Heard,
     control: Control,
-    racing: Racing | None = None,
+    standing: Standing | None = None,
 ) -> Evaluate:
     """An `evaluate` for `evolve` that writes every outcome to the store as it arrives and asks for nothing twice.
 
-    Raises Paused once what is in flight is recorded, and Cancelled at once, if that was asked.
+    Candidates are raced from `standing` on; without, nobody is. Raises Paused once what is in flight is recorded, and
+    Cancelled at once, if that was asked.
     """
-    complete: list[Known] = []  # of the generations before, in the order of proposals
 
     def evaluate(generation: int, proposals: Sequence[Proposal], survivors: Sequence[Scored]) -> list[Scored | None]:
+        nonlocal standing
         control.require_open()
         store.propose(name, generation, proposals)
         reached("proposed")
@@ -54,7 +55,7 @@ def remembering(
             if proposal.genome in known:
                 remember(proposal, known[proposal.genome])
         todo = [proposal for proposal in proposals if proposal.genome not in known]
-        race = Race(racing, proposals, outcomes, survivors, complete)
+        race = Race(standing, proposals, outcomes, survivors)
         genomes = takewhile(lambda _: not control.closing(), race.genomes(todo))
         for index, outcome in evaluator.evaluate(genomes, lambda index: race.rule(todo[index])) if todo else ():
             if better(outcomes.get(todo[index].id), outcome):
@@ -63,7 +64,7 @@ def remembering(
         if len(outcomes) < len(proposals):
             control.require_not_cancelled()
             raise Paused(name)
-        complete.extend(completed(proposals, outcomes))
+        standing = standing and standing.joined(completed(proposals, outcomes))
         return [scored(proposal, outcomes[proposal.id]) for proposal in proposals]
 
     return evaluate

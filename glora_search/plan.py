@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log10
 from typing import Any
 
-from glora_search.display import Silent
+from glora_search.display import Silent, minutes
 from glora_search.inputs import Inputs
 from glora_search.settings import candidates
 from glora_search.shared_weights import watched
@@ -36,11 +36,6 @@ def expectation(inputs: Inputs, costs: Costs) -> str:
         f"Here a training step takes {costs.step:.2f} s and a candidate {costs.candidate:.2f} s: expect about "
         f"{minutes(expected['training'])} of training and {minutes(expected['search'])} of search."
     )
-
-
-def minutes(time: float) -> str:
-    """`40 s`, `7 min`, `3.5 h`."""
-    return f"{time:.0f} s" if time < 90 else f"{time / 60:.0f} min" if time < 5400 else f"{time / 3600:.1f} h"
 
 
 def describe(inputs: Inputs, costs: Costs, why: str) -> dict[str, Any]:

@@ -10,11 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from db.records import Outcome, Proposal, Status
 from glora_search import selection
-from glora_search.racing import Point, Rule, hardest_first
+from glora_search.racing import Point, Rule, hardest_first, mistakes
 from glora_search.selection import Scored
 from glora_search.settings import SearchSettings
+
+
+@dataclass(frozen=True)
+class Racing:
+    """What all races of a search have in common."""
+
+    settings: SearchSettings
+    examples: int  # of the split
+    round: int  # proposals
+
+    @property
+    def places(self) -> int:
+        """In the order of keys."""
+        settings = self.settings
+        return settings.finalists if settings.algorithm == "nsga2" else max(settings.parents, settings.finalists)
 
 
 @dataclass(frozen=True)
@@ -26,12 +43,40 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Racing:
-    """What all races of a search have in common."""
+class Standing:
+    """Of everything that completed, what a race needs: who leads, and how often each example was wrong."""
 
-    settings: SearchSettings
-    examples: int  # of the split
-    round: int  # proposals
+    racing: Racing
+    best: tuple[Scored, ...] = ()  # as many as there are places
+    front: tuple[Scored, ...] = ()
+    wrong: tuple[int, ...] = ()  # (examples,), or empty while nobody is known
+
+    def joined(self, new: Sequence[Known]) -> Standing:
+        """With candidates that were not in it."""
+        if not new:
+            return self
+        scored, examples = [each.scored for each in new], self.racing.examples
+        wrong = mistakes([each.correct for each in new if each.correct is not None], examples)
+        return Standing(
+            racing=self.racing,
+            best=tuple(selection.best([*self.best, *scored], self.racing.places)),
+            front=tuple(selection.front([*self.front, *scored])),
+            wrong=tuple(wrong + (self.wrong or 0)),
+        )
+
+    def rule(self, pool: Sequence[Scored]) -> Rule | None:
+        """The racing rule, or None while it could drop nobody. `pool` is nsga2's selection pool so far."""
+        racing, nsga2 = self.racing, self.racing.settings.algorithm == "nsga2"
+        places = racing.settings.population if nsga2 else 0
+        if len(self.best) < racing.places or len(pool) < places:
+            return None
+        return Rule(
+            order=hardest_first(np.array(self.wrong)),
+            last=(self.best[-1].accuracy, -self.best[-1].loss),
+            front=_points(self.front),
+            pool=_points(pool) if nsga2 else (),
+            places=places,
+        )
 
 
 class Race:
@@ -39,17 +84,16 @@ class Race:
 
     def __init__(
         self,
-        racing: Racing | None,
+        standing: Standing | None,
         proposals: Sequence[Proposal],
         outcomes: Mapping[int, Outcome],
         survivors: Sequence[Scored],
-        complete: Sequence[Known],
     ) -> None:
-        """`survivors` and `complete` are those of the generations before."""
-        self.racing = racing if racing and racing.settings.racing else None
-        self.proposals, self.outcomes, self.survivors, self.complete = proposals, outcomes, survivors, complete
+        """`survivors` and `standing` are those of the generations before; without standing nobody is raced."""
+        self.standing = standing
+        self.proposals, self.outcomes, self.survivors = proposals, outcomes, survivors
         self._place = {proposal.id: place for place, proposal in enumerate(proposals)}
-        self._rules: dict[int, Rule | None] = {}  # round -> its rule
+        self._rules: dict[int, Rule | None] = {}  # proposals that it knows -> rule
 
     def genomes(self, todo: Iterable[Proposal]) -> Iterator[str | None]:
         """For an evaluator; None as long as the next one's places do not stand yet."""
@@ -60,47 +104,24 @@ class Race:
 
     def rule(self, proposal: Proposal) -> Rule | None:
         """The rule that a proposal races under."""
-        if self.racing is None:
+        if self.standing is None:
             return None
-        if (number := self._round(proposal)) not in self._rules:
-            self._rules[number] = self._threshold(self.racing, self._before(number))
-        return self._rules[number]
-
-    def _threshold(self, racing: Racing, before: Sequence[Proposal]) -> Rule | None:
-        new = completed(before, self.outcomes)
-        pool = [*self.survivors, *(each.scored for each in new)]
-        return threshold(racing.settings, pool, [*self.complete, *new], racing.examples)
+        before = self._before(self.standing, proposal)
+        if len(before) not in self._rules:
+            new = completed(before, self.outcomes)
+            pool = [*self.survivors, *(each.scored for each in new)]
+            self._rules[len(before)] = self.standing.joined(new).rule(pool)
+        return self._rules[len(before)]
 
     def _stands(self, proposal: Proposal) -> bool:
-        if self.racing is None:
+        if self.standing is None:
             return True
-        return all(each.id in self.outcomes for each in self._before(self._round(proposal)))
+        return all(each.id in self.outcomes for each in self._before(self.standing, proposal))
 
-    def _round(self, proposal: Proposal) -> int:
-        assert self.racing is not None, "without racing there are no rounds"
-        return self._place[proposal.id] // self.racing.round
-
-    def _before(self, number: int) -> Sequence[Proposal]:
-        """The proposals of the rounds up to `number` - 2."""
-        assert self.racing is not None, "without racing there are no rounds"
-        return self.proposals[: max(0, number - 1) * self.racing.round]
-
-
-def threshold(settings: SearchSettings, pool: Sequence[Scored], known: Sequence[Known], examples: int) -> Rule | None:
-    """The racing rule, or None while it could drop nobody. `pool` is nsga2's selection pool as far as it is known."""
-    nsga2 = settings.algorithm == "nsga2"
-    places = settings.finalists if nsga2 else max(settings.parents, settings.finalists)
-    if len(known) < places or (nsga2 and len(pool) < settings.population):
-        return None
-    everyone = [each.scored for each in known]
-    last = selection.best(everyone, places)[-1]
-    return Rule(
-        order=hardest_first([each.correct for each in known], examples),
-        last=(last.accuracy, -last.loss),
-        front=_points(selection.front(everyone)),
-        pool=_points(pool) if nsga2 else (),
-        places=settings.population if nsga2 else 0,
-    )
+    def _before(self, standing: Standing, proposal: Proposal) -> Sequence[Proposal]:
+        """The proposals of the rounds up to the one before the proposal's last."""
+        size = standing.racing.round
+        return self.proposals[: max(0, self._place[proposal.id] // size - 1) * size]
 
 
 def completed(proposals: Sequence[Proposal], outcomes: Mapping[int, Outcome]) -> list[Known]:

@@ -55,10 +55,14 @@ def dominates(one: Point, other: Point) -> bool:
     return one[0] >= other[0] and one[1] <= other[1] and one != other
 
 
-def hardest_first(correct: Sequence[bytes | None], examples: int) -> np.ndarray:
-    """(n,) the examples, those first that were wrong most often, and in the split's order where that is the same."""
+def mistakes(correct: Sequence[bytes], examples: int) -> np.ndarray:
+    """(n,) how many got each example wrong. `correct` holds one bit an example, in numpy.packbits order."""
     wrong = np.zeros(examples, dtype=np.int64)
     for bits in correct:
-        if bits is not None:
-            wrong += 1 - np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=examples)
+        wrong += 1 - np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=examples)
+    return wrong
+
+
+def hardest_first(wrong: np.ndarray) -> np.ndarray:
+    """(n,) the examples, those first that were wrong most often, and in the split's order where that is the same."""
     return np.argsort(-wrong, kind="stable")

@@ -12,7 +12,7 @@ from glora_search.display import Display
 from glora_search.evolution import evolve
 from glora_search.inputs import Inputs
 from glora_search.memory import remembering
-from glora_search.race import Racing
+from glora_search.race import Racing, Standing
 from glora_search.settings import candidates, round_of
 from glora_search.warm_start import start
 from supernet.errors import BadInput
@@ -52,7 +52,7 @@ def search(
             tally.hear(outcome)
             advance(tally.done, tally.text())
 
-        racing = Racing(settings.search, len(split), round_of(settings))
+        racing = Standing(Racing(settings.search, len(split), round_of(settings))) if settings.search.racing else None
         evaluate = remembering(evaluator, store, settings.name, key, heard, control, racing)
         for generation in evolve(inputs.space, settings.search, settings.seed, evaluate, known):
             reached("selected")

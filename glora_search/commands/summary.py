@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from glora_search.display import minutes
 from glora_search.output import console, write_value
-from glora_search.plan import minutes
 from glora_search.report import wilson
 
 ROWS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from glora_search import racing, selection
 from glora_search.control import Control
 from glora_search.evolution import Generation, evolve
 from glora_search.memory import remembering
-from glora_search.race import Known, Race, Racing, threshold
-from glora_search.racing import Rule, dominates, hardest_first
+from glora_search.race import Known, Race, Racing, Standing
+from glora_search.racing import Rule, dominates, hardest_first, mistakes
 from glora_search.selection import Scored
 from glora_search.settings import SearchSettings
 from supernet.evaluation import QUANTUM, Partial
@@ -111,7 +111,7 @@ def search(store: Store, space: Space) -> Callable[..., list[Generation]]:
             store.create_campaign(name, {}, seed)
         key, sizes = replace(KEY, split=name), SIZES.model_copy(update=changes)
         store.begin_search(name, genes, key.fingerprint, key.split, {"precision": key.numerics})
-        against = Racing(sizes, EXAMPLES, round=4)
+        against = Standing(Racing(sizes, EXAMPLES, round=4)) if sizes.racing else None
         evaluate = remembering(racer, store, name, key, lambda *heard: None, Control(store, name), against)
         return list(evolve(space, sizes, seed, evaluate))
 
@@ -219,7 +219,7 @@ def test_whoever_is_dropped_would_not_have_been_kept(
 ) -> None:
     sizes = SearchSettings(algorithm=algorithm, population=3, parents=3, finalists=2)  # type: ignore[arg-type]
     pool = [Scored(Proposal(i, str(i), "random", (), p), a, loss) for i, (a, loss, p) in enumerate(known)]
-    rule = threshold(sizes, pool, [Known(each, None) for each in pool], EXAMPLES)
+    rule = standing(sizes, [Known(each, None) for each in pool]).rule(pool)
     assert rule is not None, "as many are known as there are places"
     dropped = any(
         rule(Partial(seen, sum(right[:seen]), sum(quanta[:seen]), EXAMPLES, params)) for seen in range(1, EXAMPLES)
@@ -251,25 +251,46 @@ def test_a_candidate_that_may_be_on_the_front_is_spared() -> None:
     assert rule(Partial(2, 0, 1, 4, 4))
 
 
-def test_nobody_is_raced_while_places_are_free_or_when_it_is_turned_off(space: Space) -> None:
+def standing(sizes: SearchSettings, known: Sequence[Known], size: int = 2) -> Standing:
+    return Standing(Racing(sizes, EXAMPLES, size)).joined(known)
+
+
+def test_nobody_is_raced_while_places_are_free() -> None:
     scored = [Scored(Proposal(i, str(i), "random", (), i), 0.9, 0.1) for i in range(5)]
-    known = [Known(each, b"\xff") for each in scored]
-    assert threshold(SIZES, [], known[:4], EXAMPLES) is None
-    assert threshold(SIZES, [], known, EXAMPLES) is not None
-    nsga2 = SIZES.model_copy(update={"algorithm": "nsga2", "population": 6})
-    assert threshold(nsga2, scored, known, EXAMPLES) is None
-    off = Racing(SIZES.model_copy(update={"racing": False}), EXAMPLES, 2)
-    proposals = [each.proposal for each in scored]
-    for without in (off, None):
-        race = Race(without, proposals, {}, [], known)
-        assert list(race.genomes(proposals)) == ["0", "1", "2", "3", "4"]
-        assert race.rule(proposals[-1]) is None
+    known = [Known(each, b"\xff" * 5) for each in scored]
+    assert standing(SIZES, known[:4]).rule([]) is None
+    assert standing(SIZES, known).rule([]) is not None
+    nsga2 = standing(SIZES.model_copy(update={"algorithm": "nsga2", "population": 6}), known)
+    assert nsga2.rule(scored) is None
+    assert nsga2.rule([*scored, scored[0]]) is not None
+
+
+def test_without_racing_nobody_waits_and_nobody_has_a_rule() -> None:
+    proposals = [Proposal(i, str(i), "random", (), i) for i in range(5)]
+    race = Race(None, proposals, {}, [])
+    assert list(race.genomes(proposals)) == ["0", "1", "2", "3", "4"]
+    assert race.rule(proposals[-1]) is None
+
+
+@given(st.lists(figures, max_size=20), st.data())
+def test_who_joins_in_parts_stands_as_who_joins_at_once(found: list[tuple[float, float, int]], data: Any) -> None:
+    draw = np.random.default_rng(len(found))
+    known = [
+        Known(Scored(Proposal(i, str(i), "random", (), params), accuracy, loss), draw.bytes(EXAMPLES // 8))
+        for i, (accuracy, loss, params) in enumerate(found)
+    ]
+    cut = data.draw(st.integers(0, len(known)))
+    once, parts = standing(SIZES, known), standing(SIZES, known[:cut]).joined(known[cut:])
+    assert once == parts
+    assert [each.proposal.id for each in once.front] == [
+        each.proposal.id for each in selection.front([each.scored for each in known])
+    ]
 
 
 def test_a_round_waits_until_all_before_the_last_one_are_known() -> None:
     proposals = [Proposal(i, str(i), "random", (), i) for i in range(7)]
     outcomes: dict[int, Recorded] = {}
-    race = Race(Racing(SIZES, EXAMPLES, round=2), proposals, outcomes, [], [])
+    race = Race(standing(SIZES, [], size=2), proposals, outcomes, [])
     genomes = race.genomes(proposals)
     assert [next(genomes) for _ in range(5)] == ["0", "1", "2", "3", None]
     outcomes[1] = FAILED
@@ -283,8 +304,9 @@ def test_a_round_waits_until_all_before_the_last_one_are_known() -> None:
 def test_the_examples_that_were_wrong_most_often_come_first() -> None:
     rows = np.array([[1, 0, 1, 0, 1], [1, 1, 1, 0, 1], [1, 0, 1, 0, 0]], dtype=bool)
     bits = [np.packbits(row).tobytes() for row in rows]
-    assert hardest_first([*bits, None], 5).tolist() == [3, 1, 4, 0, 2]
-    assert hardest_first([], 5).tolist() == [0, 1, 2, 3, 4]
+    assert mistakes(bits, 5).tolist() == [0, 2, 0, 3, 1]
+    assert hardest_first(mistakes(bits, 5)).tolist() == [3, 1, 4, 0, 2]
+    assert hardest_first(mistakes([], 5)).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_rule_travels(space: Space) -> None:
