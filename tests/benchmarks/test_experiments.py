@@ -50,7 +50,7 @@ SMALL: dict[str, tuple[Callable[..., list[Figure]], dict[str, Any], set[str]]] =
         {"sizes": SMALL_SEARCH, "processes": 0},
         {"raced_over_plain", "raced_evolution_over_plain", "raced_speedup", "raced_share", "raced_differing"},
     ),
-    "startup": (startup.startup, {"times": 1}, {"help_seconds", "first_candidate_seconds"}),
+    "startup": (startup.startup, {"times": 1}, {"help_seconds", "first_candidate_seconds", "first_campaign_seconds"}),
     "growth": (
         growth.growth,
         {"sizes": SMALL_GROWTH},

@@ -33,7 +33,10 @@ def test_only_what_failed_is_retried(scored: Store, key, completed) -> None:
     again = scored.candidate("digits", 1)
     assert again.status == Status.PROPOSED
     assert (again.error, again.accuracy, again.seconds, again.worker, again.finished_at) == (None,) * 5
-    assert scored.known("digits", key, ["aaa", "aba", "bba"]) == {"aaa": completed(0.7)}
+    assert scored.known("digits", key, ["aaa", "aba", "bba"]) == {
+        "aaa": completed(0.7),
+        "bba": Outcome(Status.RACED, bound=0.4),
+    }
     assert scored.retry("digits") == 0
 
 

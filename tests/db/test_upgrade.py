@@ -104,7 +104,7 @@ def test_an_upgraded_campaign_goes_on(old: str, revision: str) -> None:
             *(Status.COMPLETED, Status.COMPLETED, Status.FAILED, Status.RACED, Status.PROPOSED)
         ]
         assert store.candidate("digits", 2).error == "out of memory: größer"
-        assert set(store.known("digits", key, ["aa", "bp", "dp", "da"])) == {"aa", "bp", "dp"}
+        assert set(store.known("digits", key, ["aa", "bp", "dp", "da"])) == {"aa", "bp", "dp", "da"}
         store.request("digits", "stop")
         assert store.retry("digits") == 1
 

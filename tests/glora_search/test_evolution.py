@@ -141,10 +141,10 @@ def test_a_generation_depends_on_what_was_recorded_and_not_on_draws_made_elsewhe
 
     import numpy as np
 
-    def disturbing(generation: int, wanted: Sequence[Proposal]) -> Sequence[Scored | None]:
+    def disturbing(generation: int, wanted: Sequence[Proposal], survivors: Sequence[Scored]) -> Sequence[Scored | None]:
         random.random()
         np.random.seed(generation)  # noqa: NPY002 (what a library may do to the global generator)
-        return answer(failing=5)(generation, wanted)
+        return answer(failing=5)(generation, wanted, survivors)
 
     chosen = SearchSettings(algorithm=algorithm, generations=4)
     undisturbed = list(evolve(vit_b, chosen, 0, answer(failing=5)))
@@ -217,7 +217,9 @@ def test_the_last_generation_is_ranked(small: Space, algorithm: Any) -> None:
     """The reference never ranks its last 50; here the best of them can be chosen."""
     last: list[int] = []
 
-    def later_is_better(generation: int, wanted: Sequence[Proposal]) -> list[Scored | None]:
+    def later_is_better(
+        generation: int, wanted: Sequence[Proposal], survivors: Sequence[Scored]
+    ) -> list[Scored | None]:
         last[:] = [proposal.id for proposal in wanted]
         return [Scored(proposal, proposal.id / 100, 1.0) for proposal in wanted]
 
