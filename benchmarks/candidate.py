@@ -23,7 +23,7 @@ def candidate(
     """The first of the sizes (pixels) is the one that counts."""
     figures: list[Figure] = []
     for number, size in enumerate(sizes):
-        setting = at(config, size)
+        setting = at(config, size, "search.racing=false")
         figures += _over_plain(setting, rounds, size, first=number == 0)
         figures += _over_reference(setting, max(1, rounds // 4), size, processes, first=number == 0)
     return figures

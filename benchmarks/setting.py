@@ -50,9 +50,9 @@ def read(config: Path = DIGITS, *overrides: str) -> Setting:
     return Setting(inputs, numerics)
 
 
-def at(config: Path, size: int) -> Setting:
+def at(config: Path, size: int, *overrides: str) -> Setting:
     """The setting of a config with images of so many pixels."""
-    return read(config, f"backbone.image_size={size}")
+    return read(config, f"backbone.image_size={size}", *overrides)
 
 
 def untrained(inputs: Inputs) -> Trained:

@@ -20,7 +20,7 @@ Choice = tuple[Numerics, str]  # and a sentence that says why
 def choose_numerics(inputs: Inputs, pool: Pool) -> Choice:
     """What a worker offers, refined by timing the backbone on one."""
     offered, why = pool.probe()
-    task = SpeedTask(inputs.backbone, offered, len(inputs.data.val))
+    task = SpeedTask(inputs.backbone, offered, len(inputs.data.val), inputs.settings.search.racing)
     found = watched(pool, task, Silent(), "speed probe")
     return found.numerics, f"{why}; {found.why}"
 

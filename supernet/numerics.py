@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-CHUNKS = {"cpu": (25, 50, 100), "cuda": (64, 128, 256)}  # examples a forward to choose from, the default amid
+CHUNKS = {"cpu": (25, 50, 100), "cuda": (64, 128, 256)}  # examples a forward to choose from
 
 
 @dataclass(frozen=True)

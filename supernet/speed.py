@@ -1,7 +1,8 @@
 """Which way of computing a forward is the fastest here: timed on the backbone itself, before a campaign's first.
 
 Every evaluation's key holds what is chosen, so a choice that noise could flip would cost a campaign what others have
-found: a default stays unless another way saves MARGIN of a pass over the split in every one of some rounds. On a CPU
+found: a default stays unless another way saves MARGIN of a pass over the split in every one of some rounds. The default
+has small chunks where candidates are raced, since they are dropped after whole chunks, and else large ones. On a CPU
 what other processes take is not counted. Two blocks are timed for all of them: they are alike.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, log2
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from supernet.training import Progress
 BLOCKS = 2  # of the backbone, timed
 ROUNDS = 4  # of all ways in turn, after a warm-up
 MARGIN = 0.05  # of a pass: what another way must save
-FINER = 0.03  # of a pass: what smaller chunks, which let racing drop a candidate earlier, may cost
+RACED = 0.12  # of a pass: what racing saves with chunks of half the size (LOG.md)
 WORTH = 0.05  # seconds of those blocks' pass over the split, below which nothing is tried
 BUDGET = 3.0  # seconds after which no other round begins
 
@@ -41,11 +42,12 @@ class Speed:
 
 @dataclass(frozen=True)
 class SpeedTask:
-    """Choose attention and chunk of the numerics that a worker offers."""
+    """Choose attention and chunk for the numerics that a worker offers."""
 
     backbone: Backbone
-    numerics: Numerics  # the defaults, as `numerics.probe` found them
+    numerics: Numerics  # as `numerics.probe` found them
     examples: int  # of the validation split
+    racing: bool
 
     def run(self) -> Iterator[Progress | Speed]:
         """No progress, then the choice."""
@@ -54,33 +56,38 @@ class SpeedTask:
 
     def ways(self) -> list[Numerics]:
         """The default first, then what differs from it in one thing."""
-        default, (small, _, large) = self.numerics, CHUNKS[self.numerics.device.type]
+        chunk, *chunks = sorted(CHUNKS[self.numerics.device.type], reverse=not self.racing)
+        default = replace(self.numerics, chunk=chunk)
         other = replace(default, attention="plain" if default.attention == "fused" else "fused")
-        return [default, other, *(replace(default, chunk=chunk) for chunk in (small, large))]
+        return [default, other, *(replace(default, chunk=chunk) for chunk in chunks)]
 
     def rounds(self) -> list[Times]:
         """The times of each round but the first, a warm-up; none where nothing can be told apart, or it takes long."""
         model = plain_model(self.backbone, self.numerics)
         model.blocks = model.blocks[:BLOCKS]  # type: ignore[index]
         begin, rounds = time.perf_counter(), list[Times]()
-        if min(self._seconds(model, self.numerics) for _ in range(2)) < WORTH:
+        if min(self._seconds(model, self.ways()[0]) for _ in range(2)) < WORTH:
             return []
         while len(rounds) <= ROUNDS and time.perf_counter() - begin < BUDGET:
             rounds.append({way: self._seconds(model, way) for way in self.ways()})
         return rounds[1:]
 
     def choice(self, rounds: list[Times]) -> Speed:
-        """The attention of the default, unless the other saves MARGIN; then the smallest chunk that costs no more."""
-        default, other, finer, coarser = self.ways()
+        """What differs from the default in one thing is taken where it saves enough; of chunks, what saves most."""
+        default, other, *chunks = self.ways()
         if not rounds:
             return Speed(default, f"{_name(default)} by default: a forward is too short or too long to try others")
-        worst = {way: max(times[way] / times[default] for times in rounds) for way in (other, finer, coarser)}
+        worst = {way: max(times[way] / times[default] for times in rounds) for way in (other, *chunks)}
         attention = other.attention if worst[other] <= 1 - MARGIN else default.attention
-        bounds = ((finer, 1 + FINER), (coarser, 1 - MARGIN))
-        chunk = next((way.chunk for way, bound in bounds if worst[way] <= bound), default.chunk)
+        better = [way for way in chunks if worst[way] <= self._enough(way.chunk / default.chunk)]
+        chunk = min(better, key=worst.__getitem__, default=default).chunk
         chosen = replace(default, attention=attention, chunk=chunk)
         tried = ", ".join(f"{_difference(way, default)} {worst[way]:.2f}" for way in worst)
         return Speed(chosen, f"{_name(chosen)} (at worst, in times of {_name(default)}: {tried})")
+
+    def _enough(self, larger: float) -> float:
+        """The share of the default's time below which a chunk so many times as large is better."""
+        return (1 - RACED) ** log2(larger) if self.racing else 1 - MARGIN
 
     def _seconds(self, model: nn.Module, way: Numerics) -> float:
         """Of a pass over the split, from one forward."""
