@@ -34,7 +34,7 @@ def _over_plain(setting: Setting, rounds: int, size: int, first: bool) -> list[F
     forward, form = plain.fastest(setting)
     times = in_turn({"ours": ours, "plain": forward}, rounds)
     key = "candidate_over_plain" if first else f"candidate_over_plain_{size}"
-    what = f"merge and score a candidate, over the plain forward ({form}), {size} px"
+    what = f"merge and score a candidate, without racing, over the plain forward ({form}), {size} px"
     return [at_most(key, what, times.ratio("ours", "plain"), 1.10)]
 
 

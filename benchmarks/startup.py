@@ -39,7 +39,7 @@ def startup(work: Path, config: Path = DIGITS, times: int = 3) -> list[Figure]:
 
 def first_candidate(config: Path, folder: Path, number: int) -> float:
     """Seconds from the command to the first recorded candidate; each number's candidates differ from the others'."""
-    few = ("search.population=10", "search.generations=0", f"search.max_parameters={200_000 - 1000 * number}")
+    few = ("search.population=10", "search.generations=0", f"search.max_parameters={250_000 - 40_000 * number}")
     options = (option for setting in few for option in ("--set", setting))
     command = [*PROGRAM, "launch", str(config), *places(folder), "--name", f"start-{number}", *options]
     begin = time.perf_counter()

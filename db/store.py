@@ -217,7 +217,7 @@ class Store:
             propose(session, number, name, generation, proposals)
 
     def known(self, name: str, key: EvaluationKey, genomes: Iterable[str]) -> dict[str, Outcome]:
-        """What needs no evaluation: what completed or failed here, else what any campaign completed under `key`."""
+        """What needs no evaluation: what ended here, however, else what any campaign completed under `key`."""
         with reading(self._engine) as session:
             return memo.known(session, lookup.campaign_id(session, name), key, genomes)
 
@@ -250,7 +250,7 @@ class Store:
     def rewind(self, name: str, generation: int) -> int:
         """Remove the candidates of all generations after this one, to be proposed afresh; returns how many.
 
-        Their evaluations stay in the memo, so that a replay pays only for genomes it never met.
+        Their evaluations stay in the memo, so that a replay pays only for genomes it never met or raced.
         """
         with self._writing_to(name) as (session, number):
             return again.rewind(session, number, generation)

@@ -18,7 +18,7 @@ from glora_search.control import Cancelled, Control, Paused
 from glora_search.crash_points import reached
 from glora_search.display import Display
 from glora_search.driving import Clock, driving, utc
-from glora_search.enrolment import enrol, looked_up
+from glora_search.enrolment import enrol, looked_up, require_its_supernet
 from glora_search.inputs import Inputs, prepare
 from glora_search.interrupts import interrupts
 from glora_search.picture import draw
@@ -61,6 +61,7 @@ def run(
     with pools(settings.workers) as pool, open_store(db) as store:
         require_supernet(settings, recipe_of(inputs), store)
         campaign = enrol(settings, store)
+        require_its_supernet(campaign, recipe_of(inputs), store)
         reached("enrolled")
         with driving(store, settings.name, clock) as fenced, _in_state(fenced, settings.name):
             for done in ("pause", "cancel"):  # asked of an earlier run; a stop holds until the report is made

@@ -5,11 +5,14 @@ Numerics are part of every evaluation's key, so a campaign that computes as anot
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from db.records import Campaign
 from db.store import Store
 from glora_search.display import Silent
 from glora_search.inputs import Inputs
 from glora_search.shared_weights import recipe_of, watched
-from supernet.numerics import Numerics, device_kind, from_dict
+from supernet.numerics import Numerics, from_dict, probe
 from supernet.speed import SpeedTask
 from workers.threads import threads_per_worker
 from workers.trainer import Pool
@@ -26,16 +29,26 @@ def choose_numerics(inputs: Inputs, pool: Pool) -> Choice:
 
 
 def earlier_numerics(inputs: Inputs, store: Store) -> Choice | None:
-    """Those of the latest campaign that workers like this one's searched; none on a cluster, whose machines differ."""
-    settings, trained = inputs.settings.workers, store.supernet(recipe_of(inputs))
-    if trained is None or settings.address is not None:
+    """Those of the latest campaign that raced or did not as this one does, on CPUs of this machine; else none.
+
+    Of a cluster's machines, or of the GPU that a worker will hold, this process knows nothing.
+    """
+    settings, workers = inputs.settings, inputs.settings.workers
+    trained = store.supernet(recipe_of(inputs))
+    if trained is None or workers.address is not None or workers.gpus_per_worker:
         return None
-    here = device_kind(gpu=settings.gpus_per_worker > 0), threads_per_worker(settings)
-    searched = trained.fingerprint, inputs.data.val.key()
+    here, _ = probe(threads_per_worker(workers))
+    like = trained.fingerprint, inputs.data.val.key(), settings.search.racing
     for campaign in reversed(store.campaigns()):
-        if campaign.numerics is not None and (campaign.fingerprint, campaign.split) == searched:
-            found = from_dict(dict(campaign.numerics))
-            if (found.device_kind, found.threads_per_worker) == here:
-                ways = f"{found.precision}, {found.attention} attention, {found.chunk} examples a forward"
-                return found, f"{ways}, as in campaign {campaign.name} on the same supernet"
+        if campaign.numerics is None or (campaign.fingerprint, campaign.split, _raced(campaign)) != like:
+            continue
+        found = from_dict(dict(campaign.numerics))
+        if replace(found, attention=here.attention, chunk=here.chunk) == here:
+            ways = f"{found.precision}, {found.attention} attention, {found.chunk} examples a forward"
+            return found, f"{ways}, as in campaign {campaign.name} on the same supernet"
     return None
+
+
+def _raced(campaign: Campaign) -> bool:
+    """Whether its candidates were; those of a version without racing were not."""
+    return bool(campaign.config["search"].get("racing", False))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from db.errors import NameTaken, NotFound
 from db.records import Campaign
 from db.store import Store, open_store
-from glora_search.settings import CampaignSettings, difference
+from glora_search.settings import CampaignSettings, difference, parse
+from supernet.errors import BadInput
 
-HARMLESS = ("count", "address", "timeout", "attempts")  # of the workers' settings
+# What cannot change a number: how many workers, where, how patient one is with them, and whom racing spares the bother.
+HARMLESS = {"workers": ("count", "address", "timeout", "attempts"), "search": ("racing", "round")}
 
 
 def enrol(settings: CampaignSettings, store: Store) -> Campaign:
@@ -34,7 +35,8 @@ def enrolled(settings: CampaignSettings, store: Store) -> Campaign | None:
         known = store.campaign(settings.name)
     except NotFound:
         return None
-    if lines := difference(_decisive(known.config), _decisive(settings.model_dump(mode="json"))):
+    before = parse(known.config, f"the config of {settings.name}")  # a setting that is newer than it has its default
+    if lines := difference(_decisive(before), _decisive(settings)):
         raise NameTaken(
             f"The campaign {settings.name!r} exists with another config:\n  "
             + "\n  ".join(lines)
@@ -43,7 +45,19 @@ def enrolled(settings: CampaignSettings, store: Store) -> Campaign | None:
     return known
 
 
-def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config without what cannot change a number: how many workers, where, and how patient one is with them."""
-    workers = {key: value for key, value in config["workers"].items() if key not in HARMLESS}
-    return {**config, "workers": workers}
+def require_its_supernet(campaign: Campaign, recipe: str, store: Store) -> None:
+    """Raises BadInput if the campaign began to search a supernet that this version would train anew."""
+    if campaign.fingerprint is not None and store.supernet(recipe) is None:
+        raise BadInput(
+            f"The campaign {campaign.name!r} searched a supernet that another version of glora-search trained; this "
+            "version would train another one. Finish it with that version, or launch under another --name."
+        )
+
+
+def _decisive(settings: CampaignSettings) -> dict[str, Any]:
+    """The config without what is harmless."""
+    config = settings.model_dump(mode="json")
+    return config | {
+        section: {key: value for key, value in config[section].items() if key not in keys}
+        for section, keys in HARMLESS.items()
+    }

@@ -90,10 +90,10 @@ class Race:
         survivors: Sequence[Scored],
     ) -> None:
         """`survivors` and `standing` are those of the generations before; without standing nobody is raced."""
-        self.standing = standing
-        self.proposals, self.outcomes, self.survivors = proposals, outcomes, survivors
+        self.standing, self._known = standing, 0  # proposals of this generation that it knows
+        self.proposals, self.outcomes, self.pool = proposals, outcomes, list(survivors)
         self._place = {proposal.id: place for place, proposal in enumerate(proposals)}
-        self._rules: dict[int, Rule | None] = {}  # proposals that it knows -> rule
+        self._rules: dict[int, Rule | None] = {}  # proposals that a rule knows -> rule
 
     def genomes(self, todo: Iterable[Proposal]) -> Iterator[str | None]:
         """For an evaluator; None as long as the next one's places do not stand yet."""
@@ -103,25 +103,28 @@ class Race:
             yield proposal.genome
 
     def rule(self, proposal: Proposal) -> Rule | None:
-        """The rule that a proposal races under."""
+        """The rule that a proposal races under; asked in the order in which they are handed out."""
         if self.standing is None:
             return None
         before = self._before(self.standing, proposal)
-        if len(before) not in self._rules:
-            new = completed(before, self.outcomes)
-            pool = [*self.survivors, *(each.scored for each in new)]
-            self._rules[len(before)] = self.standing.joined(new).rule(pool)
-        return self._rules[len(before)]
+        if before not in self._rules:
+            new = completed(self.proposals[self._known : before], self.outcomes)
+            self.pool += [each.scored for each in new]
+            self.standing, self._known = self.standing.joined(new), before
+            self._rules[before] = self.standing.rule(self.pool)
+        return self._rules[before]
 
     def _stands(self, proposal: Proposal) -> bool:
+        """Whether all that its rule knows have their outcomes; what an earlier rule knows has."""
         if self.standing is None:
             return True
-        return all(each.id in self.outcomes for each in self._before(self.standing, proposal))
+        before = self._before(self.standing, proposal)
+        return all(each.id in self.outcomes for each in self.proposals[self._known : before])
 
-    def _before(self, standing: Standing, proposal: Proposal) -> Sequence[Proposal]:
-        """The proposals of the rounds up to the one before the proposal's last."""
+    def _before(self, standing: Standing, proposal: Proposal) -> int:
+        """How many proposals its rule knows: those of the rounds up to the one before the last."""
         size = standing.racing.round
-        return self.proposals[: max(0, self._place[proposal.id] // size - 1) * size]
+        return max(0, self._place[proposal.id] // size - 1) * size
 
 
 def completed(proposals: Sequence[Proposal], outcomes: Mapping[int, Outcome]) -> list[Known]:

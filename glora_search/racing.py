@@ -65,4 +65,4 @@ def mistakes(correct: Sequence[bytes], examples: int) -> np.ndarray:
 
 def hardest_first(wrong: np.ndarray) -> np.ndarray:
     """(n,) the examples, those first that were wrong most often, and in the split's order where that is the same."""
-    return np.argsort(-wrong, kind="stable")
+    return np.argsort(-wrong, kind="stable").astype(np.int32)  # it travels with each candidate

@@ -110,18 +110,23 @@ class Tally:
 
 @dataclass(frozen=True)
 class Queue:
-    """A split's examples on the device, in the order they are looked at."""
+    """A split's examples on the device, in the order they are looked at; the images themselves stay where they are."""
 
     order: np.ndarray  # (n,) int, into the split
-    images: DeviceImages
-    labels: Tensor  # (n,)
+    images: DeviceImages  # in the split's order
+    labels: Tensor  # (n,), in the queue's
+    index: Tensor | None = None  # (n,) int, the order on the device; None for the split's own
 
     def reordered(self, order: np.ndarray) -> Queue:
         """The same split in another order; `self` has the split's own."""
         assert np.array_equal(np.sort(order), self.order), "an order names each example once"
         order = order.copy()  # a view may run backwards
-        index = torch.from_numpy(order).to(self.labels.device)
-        return Queue(order, self.images.taken(index), self.labels[index])
+        index = torch.from_numpy(order).to(self.labels.device, torch.int64)
+        return Queue(order, self.images, self.labels[index], index)
+
+    def taken(self, at: slice) -> Tensor:
+        """(k, 3, h, w) float32, normalised: the images at these places of the queue."""
+        return self.images[at if self.index is None else self.index[at]]
 
     def in_split_order(self, right: np.ndarray) -> np.ndarray:
         """(n,) bool from that of the first examples of the queue; False for the others."""
@@ -198,7 +203,7 @@ class Scorer:
             labels = queue.labels[start : start + self.numerics.chunk]
             stop = start + len(labels)
             steps = (slice(i, min(i + chunk, stop)) for i in range(start, stop, chunk))
-            yield torch.cat([self.logits(queue.images[step], chunk) for step in steps]), labels
+            yield torch.cat([self.logits(queue.taken(step), chunk) for step in steps]), labels
 
     @torch.inference_mode()
     def logits(self, images: Tensor, chunk: int) -> Tensor:

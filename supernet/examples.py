@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,12 +24,6 @@ class DeviceImages:
 
     def __len__(self) -> int:
         return len(self.images)
-
-    def taken(self, order: Tensor) -> DeviceImages:
-        """Those that `order` (k,) names, in its order."""
-        found = copy.copy(self)
-        found.images = self.images[order]
-        return found
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
         """(batch, 3, h, w) float32, (value / 255 - mean) / std."""

@@ -79,8 +79,9 @@ class SpeedTask:
             return Speed(default, f"{_name(default)} by default: a forward is too short or too long to try others")
         worst = {way: max(times[way] / times[default] for times in rounds) for way in (other, *chunks)}
         attention = other.attention if worst[other] <= 1 - MARGIN else default.attention
-        better = [way for way in chunks if worst[way] <= self._enough(way.chunk / default.chunk)]
-        chunk = min(better, key=worst.__getitem__, default=default).chunk
+        gains = {way: worst[way] / self._enough(way.chunk / default.chunk) for way in chunks}
+        best = min(chunks, key=gains.__getitem__)
+        chunk = best.chunk if gains[best] <= 1 else default.chunk
         chosen = replace(default, attention=attention, chunk=chunk)
         tried = ", ".join(f"{_difference(way, default)} {worst[way]:.2f}" for way in worst)
         return Speed(chosen, f"{_name(chosen)} (at worst, in times of {_name(default)}: {tried})")

@@ -37,8 +37,8 @@ def test_a_second_campaign_on_the_same_supernet_times_nothing_and_says_why(
 
 @pytest.mark.parametrize(
     "other",
-    [{"seed": 5}, {"training": {"epochs": 1}}, {"workers": {"threads": 2}}],
-    ids=["another seed", "another training", "more threads"],
+    [{"seed": 5}, {"training": {"epochs": 1}}, {"workers": {"threads": 2}}, {"search": {"racing": False}}],
+    ids=["another seed", "another training", "more threads", "without racing"],
 )
 def test_another_supernet_or_other_workers_are_timed_anew(
     workshop: Any, probed: list[SpeedTask], other: dict[str, Any]

@@ -27,7 +27,7 @@ from glora_search.settings import SearchSettings
 from supernet.evaluation import QUANTUM, Partial
 from supernet.space import Form, Space
 from supernet.space import Gene as SpaceGene
-from workers.evaluator import Evaluation, Outcome, Raced
+from workers.evaluator import Evaluation, Failure, Outcome, Raced
 
 EXAMPLES = 40
 FAILED = Recorded(Status.FAILED, error="a long story")
@@ -51,6 +51,7 @@ class Racer:
     chunk: int = 5
     backwards: bool = False
     dies_after: int | None = None
+    failing: int = 0  # every so manieth genome
     seen: int = 0  # examples, in all
     asked: list[str] = field(default_factory=list)
 
@@ -74,6 +75,8 @@ class Racer:
                 yield index, self.outcome(genome, rule)
 
     def outcome(self, genome: str, hopeless: Any) -> Outcome:
+        if self.failing and sum(genome.encode()) % self.failing == 0:
+            return Failure("OutOfMemoryError", "a long story", 0.1, "fake")
         losses, right = measured(genome)
         order = np.arange(EXAMPLES) if hopeless is None else hopeless.order
         for end in range(self.chunk, EXAMPLES + self.chunk, self.chunk):
@@ -104,12 +107,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def search(store: Store, space: Space) -> Callable[..., list[Generation]]:
-    def search(racer: Racer, name: str, seed: int = 0, **changes: Any) -> list[Generation]:
-        """A search remembered in the store under a key of its own; again under the same name replays it."""
+    def search(racer: Racer, name: str, seed: int = 0, split: str = "", **changes: Any) -> list[Generation]:
+        """A search remembered in the store, under a key of its own or a split's; under the same name it is replayed."""
         genes = [Gene(name=gene.name, alphabet={f.letter: f.name for f in gene.forms}) for gene in space.genes]
         if name not in [campaign.name for campaign in store.campaigns()]:
             store.create_campaign(name, {}, seed)
-        key, sizes = replace(KEY, split=name), SIZES.model_copy(update=changes)
+        key, sizes = replace(KEY, split=split or name), SIZES.model_copy(update=changes)
         store.begin_search(name, genes, key.fingerprint, key.split, {"precision": key.numerics})
         against = Standing(Racing(sizes, EXAMPLES, round=4)) if sizes.racing else None
         evaluate = remembering(racer, store, name, key, lambda *heard: None, Control(store, name), against)
@@ -118,10 +121,10 @@ def search(store: Store, space: Space) -> Callable[..., list[Generation]]:
     return search
 
 
-def kept(store: Store, name: str, generations: list[Generation]) -> tuple[Any, ...]:
+def kept(store: Store, name: str, generations: list[Generation], finalists: int = SIZES.finalists) -> tuple[Any, ...]:
     """All that racing must not change: proposals, survivors, finalists, front."""
     completed = store.candidates(name, where="status = 'completed'")
-    best = sorted(completed, key=lambda each: (-(each.accuracy or 0), each.loss, each.id))[: SIZES.finalists]
+    best = sorted(completed, key=lambda each: (-(each.accuracy or 0), each.loss, each.id))[:finalists]
     return (
         [(generation.proposals, generation.survivors) for generation in generations],
         [(each.genome, each.accuracy, each.loss) for each in best],
@@ -152,7 +155,29 @@ def test_nsga2_races_where_places_are_few(store: Store, space: Space, search: Ca
     everybody = search(Racer(space), "everybody", racing=False, **few)
     raced = search(Racer(space), "raced", **few)
     assert store.progress("raced").raced
-    assert kept(store, "raced", raced)[0] == kept(store, "everybody", everybody)[0]
+    assert kept(store, "raced", raced, 2) == kept(store, "everybody", everybody, 2)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_failed_is_no_place_and_changes_nothing(
+    store: Store, space: Space, search: Callable[..., Any], algorithm: str
+) -> None:
+    everybody = search(Racer(space, failing=5), "everybody", algorithm=algorithm, racing=False)
+    raced = search(Racer(space, failing=5, backwards=True), "raced", algorithm=algorithm)
+    assert store.progress("raced").failed > 5
+    assert kept(store, "raced", raced) == kept(store, "everybody", everybody)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_others_measured_changes_nothing(
+    store: Store, space: Space, search: Callable[..., Any], algorithm: str
+) -> None:
+    everybody = search(Racer(space), "everybody", algorithm=algorithm, racing=False)
+    search(Racer(space), "other", split="shared", algorithm="random", racing=False)
+    racer = Racer(space)
+    raced = search(racer, "raced", split="shared", algorithm=algorithm)
+    assert len(racer.asked) <= len(store.candidates("raced")) - SIZES.population
+    assert kept(store, "raced", raced) == kept(store, "everybody", everybody)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -197,6 +222,25 @@ def test_a_rule_that_trusts_the_examples_seen_so_far_would_be_found(
     assert kept(store, "raced", search(Racer(space), "raced", algorithm=algorithm)) != kept(
         store, "everybody", everybody
     )
+
+
+def test_a_whole_campaign_exports_the_same_with_and_without_racing(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supernet.speed.CHUNKS", {"cpu": (10, 10, 10)})  # else other kernels: a last bit may differ
+    sizes = {"population": 16, "generations": 4, "parents": 3, "crossover": 8, "mutation": 8, "round": 2}
+    reports = {
+        name: workshop.launch(name=name, search=sizes | {"racing": name == "raced"}) for name in ("raced", "everybody")
+    }
+    with workshop.store() as store:
+        assert store.progress("raced").raced
+        assert not store.progress("everybody").raced
+        fronts = [[each.genome for each in store.candidates(name, front=True)] for name in reports]
+    assert fronts[0] == fronts[1]
+    for figure in ("chosen", "genome", "params", "val_accuracy", "test_accuracy"):
+        assert reports["raced"][figure] == reports["everybody"][figure]
+    one, other = (workshop.places.export(name, None) / "model.safetensors" for name in reports)
+    assert one.read_bytes() == other.read_bytes()
 
 
 # ---- the rule, one candidate at a time

@@ -45,7 +45,8 @@ def test_a_default_stays_where_another_way_saves_less_than_noise_may(task: Speed
 def test_a_way_that_saves_enough_is_taken(task: SpeedTask, unraced: SpeedTask) -> None:
     assert chosen(task, other=0.9) == ("plain", 25)
     assert chosen(task, near=0.85) == ("fused", 50)
-    assert chosen(task, near=0.85, far=0.75) == ("fused", 100)
+    assert chosen(task, near=0.85, far=0.75) == ("fused", 50), "what racing loses with larger chunks counts"
+    assert chosen(task, near=0.85, far=0.7) == ("fused", 100)
     assert chosen(unraced, near=0.9) == ("fused", 50)
     assert chosen(unraced, other=0.9, near=0.9, far=0.8) == ("plain", 25)
 

@@ -1,0 +1,56 @@
+"""A campaign is found again under the settings that it began with, also by a version that has more of them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+import pytest
+
+from db.errors import NameTaken
+from supernet.errors import BadInput
+
+
+def rewritten(workshop: Any, sql: str, *values: Any) -> None:
+    """Changes the database behind the program's back."""
+    with sqlite3.connect(workshop.db) as connection:
+        connection.execute(sql, values)
+    connection.close()
+
+
+def forget(workshop: Any, *keys: str) -> None:
+    """As if the campaign had been launched by a version without these settings of the search."""
+    with workshop.store() as store:
+        config = dict(store.campaign("tiny").config)
+    config["search"] = {key: value for key, value in config["search"].items() if key not in keys}
+    rewritten(workshop, "UPDATE campaigns SET config = ?", json.dumps(config))
+
+
+def test_a_campaign_from_before_a_setting_was_there_is_found_again(workshop: Any) -> None:
+    report = workshop.launch()
+    forget(workshop, "racing", "round", "budget")
+    assert workshop.launch() == report
+
+
+@pytest.mark.parametrize("other", [{"racing": False}, {"round": 3}], ids=str)
+def test_what_changes_no_number_may_change_between_two_runs(workshop: Any, other: dict[str, Any]) -> None:
+    report = workshop.launch()
+    assert workshop.launch(search=other) == report
+
+
+def test_what_changes_numbers_may_not(workshop: Any) -> None:
+    workshop.launch()
+    forget(workshop, "racing")
+    with pytest.raises(NameTaken, match=r"search\.mutation_rate: 0\.2 -> 0\.3"):
+        workshop.launch(search={"mutation_rate": 0.3})
+
+
+def test_a_search_on_a_supernet_of_another_version_is_not_trained_for(workshop: Any, watching: Any) -> None:
+    workshop.launch()
+    rewritten(workshop, "UPDATE campaigns SET state = 'paused', report = NULL")
+    rewritten(workshop, "UPDATE supernets SET recipe = 'of another version'")
+    watched = watching()
+    with pytest.raises(BadInput, match="another version of glora-search trained"):
+        workshop.launch(watched)
+    assert watched.bars == []
