@@ -22,6 +22,8 @@ NUMBERS: Mapping[str, Any] = {
     "loss": CandidateRow.loss,
     "params": CandidateRow.params,
     "generation": CandidateRow.generation,
+    "bound": CandidateRow.bound,
+    "seen": CandidateRow.seen,
     "seconds": CandidateRow.seconds,
     "accuracy_float32": CandidateRow.accuracy_float32,
     "loss_float32": CandidateRow.loss_float32,

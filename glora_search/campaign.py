@@ -104,10 +104,10 @@ def _stations(
 
 def _picture(name: str, found: dict[str, Any], store: Store, places: Places, display: Display) -> str | None:
     """Drawn if it can be: what goes wrong with fonts or disks must not cost a campaign its report."""
-    completed = store.candidates(name, where="status = 'completed'")
+    ended = store.candidates(name, where="status = 'completed' or status = 'raced'")
     front = store.candidates(name, front=True, order_by="params")
     try:
-        picture = draw(name, found, completed, front, places.picture(name))
+        picture = draw(name, found, ended, front, places.picture(name))
     except Exception as error:
         display.note(f"The picture could not be drawn: {error}")
         return None

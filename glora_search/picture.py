@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
 
-CHOSEN, FRONT, BASELINE = "#c0392b", "#888888", "#34495e"
+CHOSEN, FRONT, BASELINE, RACED = "#c0392b", "#888888", "#34495e", "#cccccc"
 
 
 def draw(
@@ -42,7 +42,18 @@ def draw(
 def _search(
     axes: Axes, report: Mapping[str, Any], candidates: Sequence[Candidate], front: Sequence[Candidate]
 ) -> PathCollection:
-    """Candidates coloured by generation, the front, and the chosen one."""
+    """Candidates coloured by generation, what was raced below its bound, the front, and the chosen one."""
+    completed = [candidate for candidate in candidates if candidate.accuracy is not None]
+    if raced := [candidate for candidate in candidates if candidate.accuracy is None]:
+        axes.scatter(
+            [candidate.params / 1000 for candidate in raced],
+            [_percent(candidate.bound) for candidate in raced],
+            marker=7,  # a caret whose tip is the place: at most so much
+            c=RACED,
+            s=12,
+            linewidths=0,
+            label=f"raced ({len(raced):,}), at most",
+        )
     axes.step(
         [candidate.params / 1000 for candidate in front],
         [_percent(candidate.accuracy) for candidate in front],
@@ -52,14 +63,14 @@ def _search(
         label="front",
     )
     dots = axes.scatter(
-        [candidate.params / 1000 for candidate in candidates],
-        [_percent(candidate.accuracy) for candidate in candidates],
-        c=[candidate.generation for candidate in candidates],
+        [candidate.params / 1000 for candidate in completed],
+        [_percent(candidate.accuracy) for candidate in completed],
+        c=[candidate.generation for candidate in completed],
         cmap="viridis_r",
         s=14,
         alpha=0.8,
         linewidths=0,
-        label=f"candidates ({len(candidates):,})",
+        label=f"candidates ({len(completed):,})",
     )
     place = report["params"] / 1000, _percent(report["val_accuracy"])
     axes.plot(*place, "*", color=CHOSEN, markersize=15, markeredgecolor="white", label="searched subnet")

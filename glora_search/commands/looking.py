@@ -50,6 +50,7 @@ def status_of(store: Store, campaign: Campaign) -> dict[str, Any]:
         "state": str(campaign.state),
         "evaluated": evaluated,
         "candidates": planned,
+        "raced": progress.raced,
         "failed": progress.failed,
         "generation": progress.generation,
         "best": progress.best.accuracy if progress.best else None,

@@ -183,3 +183,13 @@ def test_candidates_of_one_campaign_are_not_those_of_another(searched: Store, be
     assert searched.candidates("other") == []
     searched.propose("other", 0, proposals(["aaa"]))
     assert len(searched.candidates("digits")) == 1
+
+
+def test_what_was_raced_is_found_by_its_bound_and_the_examples_seen(searched: Store, proposals, key) -> None:
+    searched.propose("digits", 0, proposals(["aaa", "aba", "bba"]))
+    for number, (bound, seen) in enumerate([(0.9, 50), (0.8, 25), (0.7, 75)]):
+        searched.record("digits", number, key, Outcome(Status.RACED, bound=bound, seen=seen))
+    assert [each.id for each in searched.candidates("digits", where="seen < 60 and bound > 0.5", order_by="bound")] == [
+        1,
+        0,
+    ]
