@@ -122,10 +122,6 @@ def _pace(done: int, total: int, seconds: float) -> str:
 
 def minutes(seconds: float) -> str:
     """`40 s`, `7 min`, `3.5 h`."""
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
