@@ -59,6 +59,8 @@ class TrainingTask:
     numerics: Numerics
     start: Checkpoint | None = None  # go on from here
     checkpoint_every: float | None = None  # seconds
+    genome: str | None = None  # train this subnet alone: a fixed method
+    initial: Trained | None = None  # the numbers before the first step, or some of them: those of an earlier training
 
     def run(self) -> Iterator[Progress | Checkpoint | Trained]:
         """Progress after each step, a checkpoint now and then, and at last what was trained.
@@ -90,6 +92,8 @@ class _Training:
     def __init__(self, task: TrainingTask) -> None:
         self.task, device = task, task.numerics.device
         self.supernet = adapt(task.backbone, task.space, task.seed, task.training.drop_path).to(device).train()
+        if task.initial is not None:
+            task.initial.load_into(self.supernet, head_only=True)
         set_fused_attention(self.supernet, fused=device.type != "cpu")
         self.supernet.hold(torch.bfloat16 if task.numerics.precision == "bfloat16" else torch.float32)
         self.images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, device)
@@ -105,7 +109,7 @@ class _Training:
         """The batch's loss before the step, in nats. Raises BadInput, and moves nothing, if it is not finite."""
         task, settings, examples = self.task, self.task.training, len(self.images)
         batch = torch.from_numpy(batch_of(t, task.seed, examples, settings.batch_size)).to(self.labels.device)
-        genome = self.supernet.space.draw(stream(task.seed, "forms", t))
+        genome = task.genome or self.supernet.space.draw(stream(task.seed, "forms", t))
         masks = torch_seed(task.seed, "drop_path", t)
         loss = _backward(self.supernet, genome, self.images[batch], self.labels[batch], task, masks)
         if not np.isfinite(loss):
