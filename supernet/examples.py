@@ -27,4 +27,8 @@ class DeviceImages:
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
         """(batch, 3, h, w) float32, (value / 255 - mean) / std."""
-        return torch.addcmul(self.shift, self.images[index].float(), self.scale)
+        return self.normalised(self.images[index])
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """(batch, 3, h, w) uint8 -> float32, (value / 255 - mean) / std."""
+        return torch.addcmul(self.shift, images.float(), self.scale)

@@ -7,7 +7,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-Stream = Literal["init", "forms", "batches", "drop_path", "generation", "baseline", "probe", "split"]
+Stream = Literal[
+    "init", "forms", "batches", "drop_path", "generation", "baseline", "probe", "split", "fair", "augmentation"
+]
 _NUMBER: dict[str, int] = {
     "init": 0,
     "forms": 1,
@@ -17,6 +19,8 @@ _NUMBER: dict[str, int] = {
     "baseline": 5,
     "probe": 6,
     "split": 7,
+    "fair": 8,
+    "augmentation": 9,
 }
 
 

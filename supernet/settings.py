@@ -109,10 +109,39 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(default=1e-4, ge=0, description="decoupled weight decay of AdamW")
     drop_path: Fraction = Field(default=0.1, description="stochastic depth of the last block, rising linearly from 0")
     label_smoothing: Fraction = Field(default=0.0, description="label smoothing of the cross-entropy")
+    augmentation: tuple[Literal["flip", "shift", "crop", "color"], ...] = Field(
+        default=(),
+        description="how training images are altered at random: `flip` (mirrored), `shift` (moved by up to an eighth), "
+        "`crop` (50% to 100% of the area), `color` (contrast, brightness, tint)",
+    )
+    head: Literal["random", "probe"] = Field(
+        default="random",
+        description="how the classifier starts: `random`, or as a `probe` of the frozen features of the training split",
+    )
+    draws: Literal["uniform", "fair", "sandwich"] = Field(
+        default="uniform",
+        description="which subnets a step draws: `uniform`, `fair` (each form of a gene as often as the others, in "
+        "turn), `sandwich` (the largest and the smallest beside uniform ones)",
+    )
+    subnets: Positive = Field(default=1, description="subnets a step, each on its share of the batch")
+    average: Fraction = Field(
+        default=0.0,
+        description="decay a step of the running average that is kept in place of the last weights; 0: none",
+    )
+    memory: Fraction = Field(
+        default=0.0,
+        description="share of the target that is, for each example, what earlier steps answered, averaged over their "
+        "subnets; 0: none",
+    )
     recipe: Literal["masked", "paper"] = Field(
         default="masked",
         description="`masked`: entries not drawn in a step stay as they are, bit by bit; `paper`: they decay and coast",
     )
+
+    @field_validator("augmentation", mode="before")
+    @classmethod
+    def _yaml_lists_are_kinds(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
 
     @field_validator("learning_rate", "final_learning_rate", "warmup_epochs", "weight_decay", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from supernet.backbone import Backbone, build
 from supernet.data import Split
+from supernet.draws import genomes
 from supernet.errors import BadInput
 from supernet.examples import DeviceImages
 from supernet.numerics import Numerics
@@ -29,6 +30,16 @@ SETTINGS = TrainingSettings(
 def task(backbone: Backbone, split_of: Callable[..., Split], numerics: Numerics) -> TrainingTask:
     """3 steps an epoch."""
     return TrainingTask(backbone, SPACE, SETTINGS, split_of(26), seed=7, numerics=numerics)
+
+
+MORE: dict[str, Any] = {  # every option that has a state or a draw of its own
+    "augmentation": ("flip", "shift", "crop", "color"),
+    "head": "probe",
+    "draws": "fair",
+    "subnets": 3,
+    "average": 0.9,
+    "memory": 0.5,
+}
 
 
 def changed(task: TrainingTask, **settings: Any) -> TrainingTask:
@@ -104,9 +115,11 @@ def test_training_learns(backbone_of: Callable[[str], Backbone], task: TrainingT
 # Randomness
 
 
-@pytest.mark.parametrize("recipe", ["masked", "paper"])
-def test_the_same_task_trains_the_same_bits_and_touches_no_global_generator(task: TrainingTask, recipe: str) -> None:
-    task = changed(task, drop_path=0.5, recipe=recipe)
+@pytest.mark.parametrize("options", [{}, {"recipe": "paper"}, MORE])
+def test_the_same_task_trains_the_same_bits_and_touches_no_global_generator(
+    task: TrainingTask, options: dict[str, Any]
+) -> None:
+    task = changed(task, drop_path=0.5, **options)
     torch.manual_seed(1)
     _, first = run(task)
     torch.manual_seed(2)
@@ -118,8 +131,9 @@ def test_the_same_task_trains_the_same_bits_and_touches_no_global_generator(task
     assert_identical(first, second)
 
 
-def test_seed_and_drop_path_and_recipe_all_matter(task: TrainingTask) -> None:
+def test_the_seed_and_every_option_matter(task: TrainingTask) -> None:
     others = [task, replace(task, seed=8), changed(task, drop_path=0.5), changed(task, recipe="paper")]
+    others += [changed(task, **{name: value}) for name, value in MORE.items()]
     assert len({run(other)[1].fingerprint for other in others}) == len(others)
     keys = {recipe(t.backbone, t.space, t.training, t.split, t.seed) for t in others}
     assert len(keys) == len(others)
@@ -155,6 +169,55 @@ def test_what_later_steps_do_not_draw_stays_as_it_was_bit_by_bit(task: TrainingT
         assert array[rests].tobytes() == early.tensors[name][rests].tobytes(), name
         resting += int((rests & first[name]).sum())
     assert resting > 100
+
+
+def test_a_fixed_subnet_moves_its_own_entries_and_no_others(task: TrainingTask) -> None:
+    space = adapt(task.backbone, task.space, 0).space
+    genome = space.encode({gene.name: "lora4" for gene in space.genes if gene.name.endswith(".B")})
+    before, (_, after) = start(task), run(replace(task, genome=genome))
+    for name, array in after.tensors.items():
+        assert np.array_equal(array, before[name]) == (".B." not in name and not name.startswith("head.")), name
+
+
+@pytest.mark.parametrize("head", ["random", "probe"])
+def test_a_training_begins_from_the_numbers_it_is_given(task: TrainingTask, head: str) -> None:
+    """Some of them, or all: what is not given starts as ever, and a head that is given is not probed for."""
+    _, first = run(task)
+    task = changed(task, head=head, learning_rate=1e-12, final_learning_rate=0.0)
+    _, again = run(replace(task, initial=first))
+    assert all(np.allclose(again.tensors[name], array, atol=1e-9) for name, array in first.tensors.items())
+    given = {name: array for name, array in first.tensors.items() if name.startswith("head.")}
+    _, partly = run(replace(task, initial=Trained(given, seconds=0.0)))
+    for name, array in (start(task) | given).items():
+        assert np.allclose(partly.tensors[name], array, atol=1e-9), name
+
+
+def test_several_subnets_a_step_are_the_gradient_of_the_mean_loss_over_their_shares(task: TrainingTask) -> None:
+    """Without drop path, one step by hand: the loss of each third of the batch under its own subnet."""
+    task = changed(task, subnets=3, drop_path=0.0)
+    (first, *_), _ = run(task)
+    supernet = adapt(task.backbone, task.space, task.seed)
+    batch = batch_of(0, task.seed, 26, 8)
+    images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, torch.device("cpu"))[
+        torch.from_numpy(batch)
+    ]
+    labels = torch.tensor(task.split.labels[batch])
+    expected = 0.0
+    for genome, part in zip(genomes(supernet.space, task.training, task.seed, 0), torch.arange(8).tensor_split(3)):
+        with torch.no_grad(), supernet.active(genome):
+            expected += float(F.cross_entropy(supernet(images[part]), labels[part], reduction="sum")) / 8
+    assert first.loss == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_is_handed_on_is_the_average_and_training_goes_on_from_the_last_weights(task: TrainingTask) -> None:
+    plain = run(task)
+    averaged = run(changed(task, average=0.9))
+    assert [item.loss for item in plain[0]] == [item.loss for item in averaged[0]]
+    distance = [
+        np.mean([np.abs(each.tensors[name] - before).mean() for name, before in start(task).items()])
+        for each in (averaged[1], plain[1])
+    ]
+    assert 0 < distance[0] < distance[1], "it lags behind"
 
 
 def test_the_papers_recipe_decays_what_was_not_drawn(task: TrainingTask) -> None:
@@ -200,11 +263,11 @@ def test_drop_path_masks_leave_the_global_generator_alone(task: TrainingTask) ->
 # Going on
 
 
-@pytest.mark.parametrize("recipe", ["masked", "paper"])
+@pytest.mark.parametrize("options", [{}, {"recipe": "paper"}, MORE])
 def test_a_training_that_goes_on_from_a_checkpoint_equals_one_that_was_not_interrupted(
-    task: TrainingTask, recipe: str
+    task: TrainingTask, options: dict[str, Any]
 ) -> None:
-    task = changed(task, drop_path=0.5, recipe=recipe)
+    task = changed(task, drop_path=0.5, **options)
     progress, whole = run(task)
     checkpoints = [item for item in replace(task, checkpoint_every=0.0).run() if isinstance(item, Checkpoint)]
     assert [checkpoint.step for checkpoint in checkpoints] == [1, 2, 3, 4, 5], "after the last step there is more"

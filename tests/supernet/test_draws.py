@@ -1,0 +1,62 @@
+"""Which subnets a step draws."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from supernet.draws import fair, genomes
+from supernet.randomness import stream
+from supernet.settings import TrainingSettings
+from supernet.space import Form, Gene, Space
+
+NONE = Form("none", ".", 0)
+SPACE = Space(
+    (
+        Gene("a.A", (Form("lora4", "4", 40), Form("vector", "v", 5), Form("scalar", "s", 1), NONE)),
+        Gene("a.D", (Form("vector", "v", 5), Form("scalar", "s", 1), NONE)),
+        Gene("b.A", (Form("lora4", "4", 40), Form("vector", "v", 5), Form("scalar", "s", 1), NONE)),
+    )
+)
+
+
+def drawn(t: int, **settings: object) -> list[str]:
+    return genomes(SPACE, TrainingSettings.model_validate(settings), 3, t)
+
+
+@pytest.mark.parametrize("draws", ["uniform", "fair", "sandwich"])
+def test_a_step_draws_what_its_number_says_and_nothing_else(draws: str) -> None:
+    steps = [drawn(t, draws=draws, subnets=3) for t in range(20)]
+    assert [drawn(t, draws=draws, subnets=3) for t in reversed(range(20))] == steps[::-1]
+    assert all(len(found) == 3 for found in steps)
+    assert len({tuple(found) for found in steps}) > 10
+    for genome in (genome for found in steps for genome in found):
+        SPACE.require(genome)
+
+
+def test_one_uniform_subnet_a_step_is_the_spaces_own_draw() -> None:
+    assert [drawn(t) for t in range(9)] == [[SPACE.draw(stream(3, "forms", t))] for t in range(9)]
+
+
+@pytest.mark.parametrize("subnets", [1, 3])
+def test_fair_draws_hold_each_form_of_a_gene_once_in_as_many_draws(subnets: int) -> None:
+    sequence = [genome for t in range(12) for genome in drawn(t, draws="fair", subnets=subnets)]
+    for place, gene in enumerate(SPACE.genes):
+        forms = len(gene.forms)
+        for start in range(0, len(sequence) - forms + 1, forms):
+            counts = Counter(genome[place] for genome in sequence[start : start + forms])
+            assert set(counts) == set(gene.by_letter)
+            assert set(counts.values()) == {1}
+
+
+def test_fair_draws_differ_between_genes_of_the_same_forms() -> None:
+    both = [fair(SPACE, 3, number) for number in range(40)]
+    assert [genome[0] for genome in both] != [genome[2] for genome in both]
+
+
+def test_a_sandwich_is_the_largest_the_smallest_and_what_fits_between() -> None:
+    assert drawn(5, draws="sandwich", subnets=1) == ["4v4"]
+    largest, smallest, *others = drawn(5, draws="sandwich", subnets=4)
+    assert (largest, smallest) == (SPACE.largest, SPACE.smallest)
+    assert len(others) == 2
