@@ -1,10 +1,10 @@
 """Which subnets step t of a training draws: functions of (seed, t).
 
-| draws     | what                                                                                          | source          |
-|-----------|-----------------------------------------------------------------------------------------------|-----------------|
-| `uniform` | every form of a gene equally likely                                                           | GLoRA           |
-| `fair`    | m steps in a row draw each of a gene's m forms once, in an order drawn for each gene           | FairNAS         |
-| `sandwich`| the first of the step's subnets is the largest, the second the smallest, the others uniform    | BigNAS          |
+| draws      | what                                                                                       | source  |
+|------------|--------------------------------------------------------------------------------------------|---------|
+| `uniform`  | every form of a gene equally likely                                                        | GLoRA   |
+| `fair`     | m draws in a row hold each of a gene's m forms once, in an order drawn for each gene       | FairNAS |
+| `sandwich` | the first of the step's subnets is the largest, the second the smallest, others uniform    | BigNAS  |
 
 FairNAS: Chu et al., arXiv 1907.01845, strict fairness; BigNAS: Yu et al., arXiv 2003.11142.
 """

@@ -1,10 +1,10 @@
-"""Start the classifier as a linear probe of the frozen features, so that no subnet begins by undoing what the backbone knows.
+"""Start the classifier as a linear probe of the frozen features: no subnet begins by undoing what the backbone knows.
 
     min over W, b of  mean cross-entropy(W x + b) + penalty / 2 |W|^2                              (1)
 
-x being the training split's features, standardised by one number for all of them. The penalty is the one of PENALTIES
-whose held-out cross-entropy over FOLDS folds of the training split is lowest: a head that has learnt its examples by
-heart would leave the subnets nothing to learn. Source: linear probing, then fine-tuning; Kumar et al., arXiv 2202.10054.
+x being the training split's features, over one standard deviation of them all. The penalty is the one of PENALTIES
+whose cross-entropy on held-out folds of the training split is lowest: a head that has learnt its examples by heart
+would leave the subnets nothing to learn. Source: linear probing, then fine-tuning; Kumar et al., arXiv 2202.10054.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def features(model: nn.Module, images: DeviceImages) -> Tensor:
     return torch.cat(found).double()
 
 
-def start_head(head: nn.Linear, inputs: Tensor, labels: Tensor, seed_order: Tensor) -> None:
-    """Write (1) into the head. inputs (n, width) float64, labels (n,), seed_order (n,) a permutation that makes folds."""
+def start_head(head: nn.Linear, inputs: Tensor, labels: Tensor, order: Tensor) -> None:
+    """Write (1) into the head. inputs (n, width) float64, labels (n,), order (n,) a permutation, cut into folds."""
     scale = inputs.std()
     standard, classes = inputs / scale, head.out_features
-    folds = seed_order.tensor_split(FOLDS)
+    folds = order.tensor_split(FOLDS)
     penalty = min(PENALTIES, key=lambda each: _held_out(standard, labels, classes, folds, each))
     weight, bias = _fit(standard, labels, classes, penalty)
     with torch.no_grad():
@@ -66,5 +66,5 @@ def _fit(inputs: Tensor, labels: Tensor, classes: int, penalty: float) -> tuple[
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(closure)  # type: ignore[arg-type]
+    optimizer.step(closure)  # type: ignore[arg-type,no-untyped-call]
     return weight.detach(), bias.detach()

@@ -203,7 +203,8 @@ def test_several_subnets_a_step_are_the_gradient_of_the_mean_loss_over_their_sha
     ]
     labels = torch.tensor(task.split.labels[batch])
     expected = 0.0
-    for genome, part in zip(genomes(supernet.space, task.training, task.seed, 0), torch.arange(8).tensor_split(3)):
+    drawn = genomes(supernet.space, task.training, task.seed, 0)
+    for genome, part in zip(drawn, torch.arange(8).tensor_split(3), strict=True):
         with torch.no_grad(), supernet.active(genome):
             expected += float(F.cross_entropy(supernet(images[part]), labels[part], reduction="sum")) / 8
     assert first.loss == pytest.approx(expected, abs=1e-5)
