@@ -66,5 +66,5 @@ def _fit(inputs: Tensor, labels: Tensor, classes: int, penalty: float) -> tuple[
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(closure)  # type: ignore[arg-type,no-untyped-call]
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     return weight.detach(), bias.detach()

@@ -4,8 +4,8 @@
     target_i = (1 - s_t) label_i + s_t sum_i / weight_i,   s_t = share * t / steps                 (1)
 
 for the examples i of step t, z_i being their logits under the step's subnet. Each step has another subnet, so that this
-is an ensemble over subnets and time, at no cost but its memory of (examples, classes) numbers. It grows into the target,
-since what the first steps answer is worth little. An example that no step has seen has its label alone.
+is an ensemble over subnets and time, at no cost but (examples, classes) numbers. It grows into the target, since what
+the first steps answer is worth little. An example that no step has seen has its label alone.
 Source: Laine and Aila, arXiv 1610.02242 (k = 0.6); in PACE (Ni et al., NeurIPS 2024) it is the cheap variant.
 """
 
