@@ -118,10 +118,14 @@ class TrainingSettings(Settings):
         default="random",
         description="how the classifier starts: `random`, or as a `probe` of the frozen features of the training split",
     )
-    draws: Literal["uniform", "fair", "sandwich"] = Field(
+    draws: Literal["uniform", "near", "fair", "sandwich"] = Field(
         default="uniform",
-        description="which subnets a step draws: `uniform`, `fair` (each form of a gene as often as the others, in "
-        "turn), `sandwich` (the largest and the smallest beside uniform ones)",
+        description="which subnets a step draws: `uniform`, `near` (from a fixed method to uniform draws, more or less "
+        "close to it), `fair` (each form of a gene as often as the others, in turn), `sandwich` (the largest and the "
+        "smallest beside uniform ones)",
+    )
+    around: Literal["lora", "ssf", "bias_of_linears", "largest"] = Field(
+        default="lora", description="the fixed method that `draws: near` keeps to"
     )
     subnets: Positive = Field(default=1, description="subnets a step, each on its share of the batch")
     average: Fraction = Field(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
-from supernet.draws import fair, genomes
+from supernet.draws import fair, genomes, near
+from supernet.methods import fixed_genome
 from supernet.randomness import stream
 from supernet.settings import TrainingSettings
 from supernet.space import Form, Gene, Space
@@ -25,7 +27,7 @@ def drawn(t: int, **settings: object) -> list[str]:
     return genomes(SPACE, TrainingSettings.model_validate(settings), 3, t)
 
 
-@pytest.mark.parametrize("draws", ["uniform", "fair", "sandwich"])
+@pytest.mark.parametrize("draws", ["uniform", "near", "fair", "sandwich"])
 def test_a_step_draws_what_its_number_says_and_nothing_else(draws: str) -> None:
     steps = [drawn(t, draws=draws, subnets=3) for t in range(20)]
     assert [drawn(t, draws=draws, subnets=3) for t in reversed(range(20))] == steps[::-1]
@@ -53,6 +55,26 @@ def test_fair_draws_hold_each_form_of_a_gene_once_in_as_many_draws(subnets: int)
 def test_fair_draws_differ_between_genes_of_the_same_forms() -> None:
     both = [fair(SPACE, 3, number) for number in range(40)]
     assert [genome[0] for genome in both] != [genome[2] for genome in both]
+
+
+def test_near_draws_range_from_the_method_itself_to_uniform_draws() -> None:
+    """A gene takes the method's form with probability 1/2 + 1/2 / forms, and any other with 1/2 / forms."""
+    method = fixed_genome(SPACE, "ssf")
+    found = [genome for t in range(2000) for genome in drawn(t, draws="near", around="ssf")]
+    assert found.count(method) > 100, "from 2,000 draws"
+    for place, gene in enumerate(SPACE.genes):
+        forms = len(gene.forms)
+        counts = Counter(genome[place] for genome in found)
+        for letter in gene.by_letter:
+            share = 0.5 / forms + (0.5 if letter == method[place] else 0.0)
+            assert counts[letter] / len(found) == pytest.approx(share, abs=0.04), (gene.name, letter)
+
+
+def test_a_draw_near_a_method_keeps_to_a_limit() -> None:
+    generator = np.random.default_rng(0)
+    drawn_under = [near(SPACE, SPACE.largest, generator, limit=46) for _ in range(200)]
+    assert all(SPACE.parameters(genome) <= 46 for genome in drawn_under)
+    assert len(set(drawn_under)) > 20
 
 
 def test_a_sandwich_is_the_largest_the_smallest_and_what_fits_between() -> None:
