@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from db.records import Candidate
-from glora_search.report import wilson
+from glora_search.statistics import wilson
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

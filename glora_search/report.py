@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import sqrt
 from statistics import mean
 from typing import Any
 
 from db.records import Candidate
+from glora_search.statistics import wilson
 from supernet.data import Split
 from supernet.errors import BadInput
 from supernet.evaluation import ScoringTask
@@ -31,13 +31,6 @@ class Row:
     val_accuracy: float
     val_loss: float
     test_accuracy: float
-
-
-def wilson(correct: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95% interval of a proportion `correct` (in [0, 1]) of n examples. Wilson 1927."""
-    centre = (correct + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * sqrt(correct * (1 - correct) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def score_all(pool: Pool, task: ScoringTask, genomes: Sequence[str]) -> list[Evaluation]:

@@ -11,9 +11,9 @@ from glora_search.conclusion import figures, subnet_of
 from glora_search.inputs import prepare
 from glora_search.output import write_rows, write_value
 from glora_search.places import Places
-from glora_search.report import wilson
 from glora_search.settings import parse, read_config
 from glora_search.shared_weights import recipe_of
+from glora_search.statistics import wilson
 from supernet.checkpoint import load_trained
 from supernet.data import Split, load_data
 from supernet.data.images import decode

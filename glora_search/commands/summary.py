@@ -9,7 +9,7 @@ from rich.table import Table
 
 from glora_search.display import minutes
 from glora_search.output import console, write_value
-from glora_search.report import wilson
+from glora_search.statistics import wilson
 
 ROWS = (
     ("linear_probe", "linear probe"),
