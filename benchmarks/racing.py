@@ -33,6 +33,8 @@ from workers.pools import open_pool
 from workers.trainer import Pool
 
 PAPER: Mapping[str, Any] = {  # its evolution, raced
+    "rank": "accuracy",
+    "first": "uniform",
     "population": 50,
     "generations": 20,
     "parents": 10,

@@ -7,7 +7,7 @@ from typing import Any
 from db.errors import NameTaken, NotFound
 from db.records import Campaign
 from db.store import Store, open_store
-from glora_search.settings import CampaignSettings, difference, parse
+from glora_search.settings import CampaignSettings, difference, recalled
 from supernet.errors import BadInput
 
 # What cannot change a number: how many workers, where, how patient one is with them, and whom racing spares the bother.
@@ -35,12 +35,11 @@ def enrolled(settings: CampaignSettings, store: Store) -> Campaign | None:
         known = store.campaign(settings.name)
     except NotFound:
         return None
-    before = parse(known.config, f"the config of {settings.name}")  # a setting that is newer than it has its default
-    if lines := difference(_decisive(before), _decisive(settings)):
+    if lines := difference(_decisive(recalled(known.config, known.name)), _decisive(settings)):
         raise NameTaken(
             f"The campaign {settings.name!r} exists with another config:\n  "
             + "\n  ".join(lines)
-            + "\nPass another --name, or the same settings to resume it."
+            + f"\nPass another --name, or the same settings to resume it, as `glora-search resume {known.name}` does."
         )
     return known
 

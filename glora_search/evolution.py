@@ -1,17 +1,19 @@
 """The search loop. It reaches the world through one argument, `evaluate`, and yields generations.
 
-    generation 0       what is known already, if the search starts from that, else `population` draws under the limit
+    generation 0       what is known already, if the search starts from that, else `population` draws under the limit,
+                       of sizes that span the feasible ones (`first: stratified`) or of uniformly drawn forms
     generation n > 0   `crossover` + `mutation` children of the survivors; what is short is filled with draws
 
-No genome is proposed twice. Generation n draws from (seed, n) alone, so running the loop again with the same answers
-proposes the same candidates: resume is replay. A space with no more feasible genomes than the population is enumerated.
+No genome is proposed twice, nor two with the same canonical form. Generation n draws from (seed, n) alone, so running
+the loop again with the same answers proposes the same candidates: resume is replay. A space with no more feasible
+genomes than the population is enumerated.
 Source: GLoRA (arXiv 2306.07967) section 3.4 and Arnav0400/ViT-Slim at 0fed674 (its last generation, which it never
 ranks, is ranked here); NSGA-II: Deb et al. 2002.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -49,13 +51,13 @@ def evolve(
     `start` holds genomes whose figures are known: they are generation 0 and cost nothing of the budget.
     """
     space.require_feasible(settings.max_parameters)
-    seen: dict[str, None] = {}
+    seen: set[str] = set()
     survivors: list[Scored] = []
     left = settings.budget
     for number in range(settings.generations + 1):
         generator = stream(seed, "generation", number)
         if number == 0 and start:
-            proposals = [_proposal(space, genome, "remembered", (), seen) for genome in start]
+            proposals = _all_new(space, start, "remembered", seen)
         else:
             proposals = _propose(space, settings, number, survivors, seen, generator)[:left]
             left = None if left is None else left - len(proposals)
@@ -69,7 +71,7 @@ def evolve(
 def _select(settings: SearchSettings, pool: list[Scored]) -> list[Scored]:
     if settings.algorithm == "nsga2":
         return selection.nsga2(pool, settings.population)
-    return selection.best(pool, settings.parents)
+    return selection.best(pool, settings.parents, settings.rank)
 
 
 def _propose(
@@ -77,34 +79,45 @@ def _propose(
     settings: SearchSettings,
     number: int,
     survivors: Sequence[Scored],
-    seen: dict[str, None],
+    seen: set[str],
     generator: np.random.Generator,
 ) -> list[Proposal]:
-    """The candidates of one generation, none of them seen before; `seen` is extended."""
+    """The candidates of one generation, none of them seen before; `seen` is extended by their canonical forms."""
     limit = settings.max_parameters
     wanted = settings.population if number == 0 else settings.crossover + settings.mutation
     if number == 0 and (every := list(islice(space.feasible(limit), wanted + 1))) and len(every) <= wanted:
-        return [_proposal(space, genome, "enumerated", (), seen) for genome in every]
+        return _all_new(space, every, "enumerated", seen)
     children: list[Proposal] = []
-    if survivors and settings.algorithm != "random":
+    if settings.algorithm != "random" and number == 0 and settings.first == "stratified":
+        children += _strata(space, wanted, limit, seen, generator)
+    elif settings.algorithm != "random" and survivors:
         children += _children(space, settings, survivors, seen, generator)
     for _ in range(TRIES * wanted):
         if len(children) >= wanted:
             return children
-        genome = space.draw(generator, limit)
-        if genome not in seen:
-            children.append(_proposal(space, genome, "random", (), seen))
-    rest = (genome for genome in space.feasible(limit) if genome not in seen)
+        children += _all_new(space, [space.draw(generator, limit)], "random", seen)
+    rest = (genome for genome in space.feasible(limit) if space.canonical(genome) not in seen)
     while len(children) < wanted and (genome := next(rest, "")):
-        children.append(_proposal(space, genome, "enumerated", (), seen))
+        children += _all_new(space, [genome], "enumerated", seen)
     return children
+
+
+def _strata(
+    space: Space, wanted: int, limit: int | None, seen: set[str], generator: np.random.Generator
+) -> Iterator[Proposal]:
+    """One draw about each of so many sizes, in random order, so that a budget cuts none of the sizes off."""
+    for size in generator.permutation(space.sizes(wanted, limit)):
+        for _ in range(TRIES):
+            if new := _all_new(space, [space.draw(generator, limit, float(size))], "stratified", seen):
+                yield from new
+                break
 
 
 def _children(
     space: Space,
     settings: SearchSettings,
     survivors: Sequence[Scored],
-    seen: dict[str, None],
+    seen: set[str],
     generator: np.random.Generator,
 ) -> Iterator[Proposal]:
     """Crossover, then mutation of survivors; fewer than asked for where new genomes are rare."""
@@ -120,13 +133,18 @@ def _children(
             else:
                 parents = [survivors[int(generator.integers(len(survivors)))].proposal]
                 genome = mutate(space, parents[0].genome, settings.mutation_rate, limit, generator)
-            if genome not in seen:
+            for child in _all_new(space, [genome], operator, seen, tuple(parent.id for parent in parents)):
                 made += 1
-                yield _proposal(space, genome, operator, tuple(parent.id for parent in parents), seen)
+                yield child
 
 
-def _proposal(space: Space, genome: str, operator: str, parents: tuple[int, ...], seen: dict[str, None]) -> Proposal:
-    """The next number goes to this genome."""
-    number = len(seen)
-    seen[genome] = None
-    return Proposal(number, genome, operator, parents, space.parameters(genome))
+def _all_new(
+    space: Space, genomes: Iterable[str], operator: str, seen: set[str], parents: tuple[int, ...] = ()
+) -> list[Proposal]:
+    """The next numbers go to those of these genomes whose canonical form was not seen."""
+    found: list[Proposal] = []
+    for genome in genomes:
+        if (form := space.canonical(genome)) not in seen:
+            found.append(Proposal(len(seen), genome, operator, parents, space.parameters(genome)))
+            seen.add(form)
+    return found

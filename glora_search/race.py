@@ -15,6 +15,7 @@ import numpy as np
 from db.records import Outcome, Proposal, Status
 from glora_search import selection
 from glora_search.racing import Point, Rule, hardest_first, mistakes
+from glora_search.ranking import key
 from glora_search.selection import Scored
 from glora_search.settings import SearchSettings
 
@@ -59,20 +60,22 @@ class Standing:
         wrong = mistakes([each.correct for each in new if each.correct is not None], examples)
         return Standing(
             racing=self.racing,
-            best=tuple(selection.best([*self.best, *scored], self.racing.places)),
+            best=tuple(selection.best([*self.best, *scored], self.racing.places, self.racing.settings.rank)),
             front=tuple(selection.front([*self.front, *scored])),
             wrong=tuple(wrong + (self.wrong or 0)),
         )
 
     def rule(self, pool: Sequence[Scored]) -> Rule | None:
         """The racing rule, or None while it could drop nobody. `pool` is nsga2's selection pool so far."""
-        racing, nsga2 = self.racing, self.racing.settings.algorithm == "nsga2"
-        places = racing.settings.population if nsga2 else 0
+        racing, settings = self.racing, self.racing.settings
+        nsga2 = settings.algorithm == "nsga2"
+        places = settings.population if nsga2 else 0
         if len(self.best) < racing.places or len(pool) < places:
             return None
         return Rule(
             order=hardest_first(np.array(self.wrong)),
-            last=(self.best[-1].accuracy, -self.best[-1].loss),
+            rank=settings.rank,
+            last=key(settings.rank, self.best[-1].accuracy, self.best[-1].loss),
             front=_points(self.front),
             pool=_points(pool) if nsga2 else (),
             places=places,

@@ -4,9 +4,10 @@ After some examples of n, with `correct` right and `loss` summed, at best all th
 
     accuracy <= (correct + n - seen) / n,      loss >= loss so far / n                         (1)
 
-A candidate is hopeless once, at (1), all of this holds:
+The key of (1) is the best that the candidate could have, whichever of the two is ranked first. It is hopeless once, at
+(1), all of this holds:
 
-    survival   evolution, random: as many known candidates as there are places have a better key (accuracy, loss);
+    survival   evolution, random: as many known candidates as there are places have a better key (see ranking);
                nsga2: as many members of the selection pool as there are places dominate it in (accuracy, parameters)
     choice     as many known candidates as there are finalists have a better key
     front      a known candidate dominates it in (accuracy, parameters)
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from glora_search.ranking import Key, Rank, key
 from supernet.evaluation import QUANTUM, Partial
 
 Point = tuple[float, int]  # accuracy in [0, 1], parameters
@@ -34,7 +36,8 @@ class Rule:
     """What a worker is told: equation (1) against places that stand still. It travels, so it is small."""
 
     order: np.ndarray  # (n,) the examples, hardest first
-    last: tuple[float, float]  # (accuracy, -loss) of the last place that a key can take
+    rank: Rank
+    last: Key  # of the last place that a key can take
     front: tuple[Point, ...]  # of the known candidates
     pool: tuple[Point, ...] = ()  # nsga2: of the selection pool
     places: int = 0  # nsga2: in it
@@ -44,7 +47,7 @@ class Rule:
         accuracy = (partial.correct + partial.total - partial.seen) / partial.total
         best = accuracy, partial.parameters
         return (
-            (accuracy, -(partial.loss * QUANTUM / partial.total)) < self.last
+            key(self.rank, accuracy, partial.loss * QUANTUM / partial.total) < self.last
             and any(dominates(known, best) for known in self.front)
             and sum(dominates(known, best) for known in self.pool) >= self.places
         )

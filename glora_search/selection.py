@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from deap import base, tools
 
 from db.records import Proposal
+from glora_search.ranking import Rank, key
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,10 @@ class Scored:
     loss: float  # mean cross-entropy, in nats
 
 
-class _ByAccuracy(base.Fitness):  # type: ignore[misc]
-    """Accuracy, then loss, then the earlier proposal: a total order, so that ties never depend on arrival."""
+class _ByKey(base.Fitness):  # type: ignore[misc]
+    """The rank's key, then the earlier proposal: a total order, so that ties never depend on arrival."""
 
-    weights = (1.0, -1.0, -1.0)
+    weights = (1.0, 1.0, -1.0)
 
 
 class _ByErrorAndParameters(base.Fitness):  # type: ignore[misc]
@@ -35,9 +36,10 @@ class _Individual:
         fitness.values = values
 
 
-def best(candidates: Sequence[Scored], count: int) -> list[Scored]:
-    """The `count` best, best first, by (accuracy, loss, proposal number)."""
-    individuals = [_Individual(c, _ByAccuracy(), (c.accuracy, c.loss, c.proposal.id)) for c in _in_order(candidates)]
+def best(candidates: Sequence[Scored], count: int, rank: Rank) -> list[Scored]:
+    """The `count` best, best first, by (key, proposal number)."""
+    keys = ((c, key(rank, c.accuracy, c.loss)) for c in _in_order(candidates))
+    individuals = [_Individual(c, _ByKey(), (*found, c.proposal.id)) for c, found in keys]
     return [individual.scored for individual in tools.selBest(individuals, count)]
 
 

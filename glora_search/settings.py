@@ -13,6 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from glora_search.ranking import Rank
 from supernet.errors import BadInput, Missing
 from supernet.settings import (
     BackboneSettings,
@@ -33,15 +34,28 @@ _Yaml.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
+# What a campaign did that was launched before there was such a setting, where that is not the setting's default.
+EARLIER: Mapping[str, Mapping[str, Any]] = {"search": {"rank": "accuracy", "first": "uniform"}}
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
 class SearchSettings(Settings):
-    """How genomes are proposed. The defaults are the paper's evolution: 50 + 20 x 50 = 1,050 candidates."""
+    """How genomes are proposed and chosen. The default sizes are the paper's: 50 + 20 x 50 = 1,050 candidates."""
 
     algorithm: Literal["evolution", "nsga2", "random"] = Field(
         default="evolution",
-        description="`evolution` (by accuracy, then loss), `nsga2` (error and parameters) or `random` (as many draws)",
+        description="`evolution` (by `rank`), `nsga2` (error and parameters) or `random` (as many draws)",
+    )
+    rank: Rank = Field(
+        default="loss",
+        description="what makes a candidate better, as parent and as finalist: the lower `loss` on the validation "
+        "split, of equal ones the more accurate; or `accuracy`, then the lower loss",
+    )
+    first: Literal["stratified", "uniform"] = Field(
+        default="stratified",
+        description="generation 0: `stratified` draws span the sizes from the smallest to the largest subnet under "
+        "the limit; `uniform` draws every form alike. Random search is always `uniform`",
     )
     population: Positive = Field(default=50, description="candidates of generation 0, and places in NSGA-II")
     generations: int = Field(default=20, ge=0, description="generations after the first")
@@ -57,6 +71,17 @@ class SearchSettings(Settings):
         "front of what is known; default: start afresh and run every generation",
     )
     finalists: Positive = Field(default=10, description="best candidates that are scored again in float32 at the end")
+    views: int = Field(
+        default=0,
+        ge=0,
+        description="altered copies of every validation image that count for a finalist's loss as the image itself "
+        "does; altered as `training.augmentation` says, or by `shift` where that is empty; `0`: none",
+    )
+    choice: Literal["best", "smallest_tied"] = Field(
+        default="best",
+        description="which finalist is exported: the `best`, or the one with the fewest parameters of those whose "
+        "loss is no more than one standard error of the difference above that of the best",
+    )
     racing: bool = Field(
         default=True,
         description="stop evaluating a candidate that can no longer survive, be a finalist or be on the front, which "
@@ -133,6 +158,15 @@ def parse(values: Mapping[str, Any], where: str) -> CampaignSettings:
     except ValidationError as error:
         sentences = dict.fromkeys(_sentence(dict(mistake), where) for mistake in error.errors())
         raise BadInput("\n".join(sentences)) from None
+
+
+def recalled(config: Mapping[str, Any], name: str) -> CampaignSettings:
+    """Settings that a campaign's row keeps; what they do not say is what was done before it could be said.
+
+    Raises BadInput if another version of the program wrote them.
+    """
+    older = {section: {**earlier, **config.get(section, {})} for section, earlier in EARLIER.items()}
+    return parse({**config, **older}, f"the config of {name}")
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -88,6 +88,14 @@ class Space:
                 near = difflib.get_close_matches(name, known, n=1)
                 raise BadInput(f"No gene is named {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
 
+    def canonical(self, genome: str) -> str:
+        """The one of all equal genomes that stands for them: equal for *every* value of the shared weights.
+
+        For GLoRA the genome itself, since each form has a number that no other form could stand in for. It would differ
+        in a space with a form that another one makes void, such as a prompt of a block that is skipped.
+        """
+        return genome
+
     # ---- cost
 
     @cached_property
@@ -122,18 +130,28 @@ class Space:
 
     # ---- draws
 
-    def draw(self, generator: np.random.Generator, limit: int | None = None) -> str:
-        """One genome of at most `limit` parameters.
+    def draw(self, generator: np.random.Generator, limit: int | None = None, size: float | None = None) -> str:
+        """One genome of at most `limit` parameters; of about `size`, if that is given.
 
-        Without a limit every form of a gene is equally likely. Under one, forms are drawn with probability proportional
-        to exp(-t * parameters), with the smallest t >= 0 for which the expected cost meets the limit (of all
-        distributions with that mean the one of maximal entropy); what still exceeds the limit is repaired.
+        Without either every form of a gene is equally likely. Else forms are drawn with probability proportional to
+        exp(-t * parameters), of all distributions with the same expected cost the one of maximal entropy. A size is
+        the expected cost itself, above that of uniform draws by a t < 0; under a limit alone t is the smallest t >= 0
+        for which the expected cost meets it. What still exceeds the limit is repaired.
         """
         self.require_feasible(limit)
-        cumulative = _cumulative(self, _tilt(self, limit))  # (genes, forms)
+        tilt = _tilt(self, limit) if size is None else _tilt_to(self, size)
+        cumulative = _cumulative(self, tilt)  # (genes, forms)
         choices = (generator.random((len(self.genes), 1)) >= cumulative).sum(axis=1)  # (genes,)
         genome = "".join(gene.forms[choice].letter for gene, choice in zip(self.genes, choices, strict=True))
         return genome if limit is None else self.repair(genome, limit, generator)
+
+    def sizes(self, count: int, limit: int | None = None) -> np.ndarray:
+        """(count,) parameters: the middles of as many equal strata from the smallest to the largest feasible subnet."""
+        self.require_feasible(limit)
+        smallest, largest = self.parameters(self.smallest), self.parameters(self.largest)
+        largest = largest if limit is None else min(limit, largest)
+        middles: np.ndarray = smallest + (largest - smallest) * (np.arange(count) + 0.5) / count
+        return middles
 
     def repair(self, genome: str, limit: int, generator: np.random.Generator) -> str:
         """The genome itself if it fits; else with randomly chosen genes moved to cheaper forms until it does."""
@@ -197,35 +215,51 @@ def _costs(space: Space) -> np.ndarray:
 
 
 def _probabilities(costs: np.ndarray, tilt: float) -> np.ndarray:
-    """(genes, forms) probabilities proportional to exp(-tilt * cost), each row summing to one."""
+    """(genes, forms) probabilities proportional to exp(-tilt * cost), each row summing to one.
+
+    Costs are counted from the likeliest form of a gene, so that no exponent is above 0.
+    """
     missing = np.isinf(costs)
-    above = np.where(missing, 0.0, costs - costs.min(axis=1, keepdims=True))
-    weights = np.where(missing, 0.0, np.exp(-tilt * above))
+    likeliest = costs.min(axis=1) if tilt >= 0 else np.where(missing, -np.inf, costs).max(axis=1)
+    away = np.where(missing, 0.0, costs - likeliest[:, None])
+    weights = np.where(missing, 0.0, np.exp(-tilt * away))
     chances: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
     return chances
 
 
-@lru_cache(maxsize=64)
+def _expected(costs: np.ndarray, tilt: float) -> float:
+    """Parameters of a draw, on average."""
+    return float((_probabilities(costs, tilt) * np.where(np.isinf(costs), 0.0, costs)).sum())
+
+
 def _tilt(space: Space, limit: int | None) -> float:
     """The smallest t >= 0 for which the expected cost of a draw is at most the limit; inf-like where it must be 0."""
+    return 0.0 if limit is None else max(0.0, _tilt_to(space, limit))
+
+
+@lru_cache(maxsize=256)
+def _tilt_to(space: Space, size: float) -> float:
+    """The t for which the expected cost of a draw is `size`; inf-like, of either sign, at the ends of the space.
+
+    The expected cost falls as t grows; the side of 0 is found first, then t by halving.
+    """
     costs = _costs(space)
-    finite = np.where(np.isinf(costs), 0.0, costs)
+    side = 1 if _expected(costs, 0.0) > size else -1
 
-    def expected(tilt: float) -> float:
-        return float((_probabilities(costs, tilt) * finite).sum())
+    def short(tilt: float) -> bool:
+        """Whether the expected cost has not come as far as the size."""
+        return (_expected(costs, side * tilt) - size) * side > 0
 
-    if limit is None or expected(0.0) <= limit:
-        return 0.0
     low, high = 0.0, 1.0
-    while expected(high) > limit and high < 1e6:
+    while short(high) and high < 1e6:
         low, high = high, high * 2
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if expected(middle) > limit else (low, middle)
-    return high
+        low, high = (middle, high) if short(middle) else (low, middle)
+    return side * high
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _cumulative(space: Space, tilt: float) -> np.ndarray:
     """(genes, forms) cumulative probabilities; exactly 1 from a gene's last form on."""
     costs = _costs(space)

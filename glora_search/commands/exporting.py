@@ -11,7 +11,7 @@ from glora_search.conclusion import figures, subnet_of
 from glora_search.inputs import prepare
 from glora_search.output import write_rows, write_value
 from glora_search.places import Places
-from glora_search.settings import parse, read_config
+from glora_search.settings import read_config, recalled
 from glora_search.shared_weights import recipe_of
 from glora_search.statistics import wilson
 from supernet.checkpoint import load_trained
@@ -34,7 +34,7 @@ def export_candidate(name: str, candidate_id: int | None, best: bool, to: Path, 
         candidate = store.candidate(name, number)
     if candidate.status != Status.COMPLETED:
         raise BadInput(f"Candidate {candidate.id} of {name} is {candidate.status}: only scored ones can be exported.")
-    inputs = prepare(parse(campaign.config, f"the config of {name}"))
+    inputs = prepare(recalled(campaign.config, name))
     trained, _ = load_trained(Places(runs).supernet(recipe_of(inputs)))
     if trained.fingerprint != campaign.fingerprint:
         raise Corrupt(f"The supernet of {name} was trained anew since its candidates were scored: launch it again.")

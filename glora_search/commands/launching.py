@@ -21,7 +21,7 @@ from glora_search.inputs import prepare
 from glora_search.output import write_value
 from glora_search.places import DEFAULT_DB, DEFAULT_RUNS, Places
 from glora_search.plan import cost, describe
-from glora_search.settings import CampaignSettings, parse, read_config
+from glora_search.settings import CampaignSettings, read_config, recalled
 from workers.pools import open_pool
 
 
@@ -33,7 +33,7 @@ def launch(config: Path, name: str | None, overrides: Sequence[str], db: str, ru
 def resume(name: str, db: str, runs: Path, chosen: str) -> None:
     """Go on with a campaign under the config that the database keeps."""
     with open_store(db, create=False) as store:
-        settings = parse(store.campaign(name).config, f"the config of {name}")
+        settings = recalled(store.campaign(name).config, name)
     _carry(settings, db, runs, chosen)
 
 

@@ -37,11 +37,11 @@ def status_of(store: Store, campaign: Campaign) -> dict[str, Any]:
     progress, report = store.progress(campaign.name), campaign.report or {}
     evaluated = progress.completed + progress.failed + progress.raced
     from glora_search.settings import candidates as expected_candidates  # pydantic, which the others do without
-    from glora_search.settings import parse
+    from glora_search.settings import recalled
 
     planned: int | None
     try:
-        expected = expected_candidates(parse(campaign.config, campaign.name).search)
+        expected = expected_candidates(recalled(campaign.config, campaign.name).search)
         planned = max(expected, evaluated + progress.proposed)  # a search may start from what is known
     except BadInput:  # the config of a version with other settings
         planned = None

@@ -98,7 +98,7 @@ def test_another_search_of_the_recipe_reuses_the_supernet_and_what_is_known(
     finished: Any, watching: Callable[..., Any]
 ) -> None:
     watched = watching()
-    finished.launch(watched, name="other", search={"algorithm": "random", "generations": 1})
+    finished.launch(watched, name="other", search={"algorithm": "nsga2", "generations": 1})
     assert "train supernet" not in watched.bars
     assert any("not trained again" in note for note in watched.notes)
     with finished.store() as store:

@@ -166,9 +166,48 @@ def test_random_search_looks_at_no_answer(vit_b: Space, searched: Searched) -> N
     assert {proposal.operator for proposal in answers[0]} == {"random"}
 
 
-def test_generation_0_is_the_same_for_all_algorithms(vit_b: Space, searched: Searched) -> None:
-    first, second, third = (searched(vit_b, algorithm=name, generations=0)[0].proposals for name in ALGORITHMS)
-    assert first == second == third
+@pytest.mark.parametrize("limit", [None, 600_000, 200_000], ids=str)
+def test_a_stratified_first_generation_spans_the_sizes(vit_b: Space, searched: Searched, limit: int | None) -> None:
+    stratified, uniform = (
+        searched(vit_b, generations=0, first=first, max_parameters=limit)[0].proposals
+        for first in ("stratified", "uniform")
+    )
+    assert {proposal.operator for proposal in stratified} == {"stratified"}
+    largest = limit or vit_b.parameters(vit_b.largest)
+    tenths = [{min(9, 10 * proposal.params // largest) for proposal in each} for each in (stratified, uniform)]
+    assert len(tenths[0]) == 10, "every tenth of what is feasible"
+    assert len(tenths[1]) < 8
+    early = {min(9, 10 * proposal.params // largest) for proposal in stratified[:25]}
+    assert len(early) >= 7, "also where a budget ends it early"
+
+
+@given(st.integers(0, 2**32))
+@settings(deadline=None, max_examples=20)
+def test_no_two_proposals_mean_the_same(answer: Callable[..., Evaluate], seed: int) -> None:
+    class Mirrored(Space):
+        """A genome and its mirror image are one subnet."""
+
+        def canonical(self, genome: str) -> str:
+            return min(genome, genome[::-1])
+
+    forms = (Form("lora4", "4", 9), Form("vector", "v", 4), Form("none", "n", 0))
+    space = Mirrored(tuple(Gene(f"g{place}", forms) for place in range(5)))
+    chosen = SearchSettings(population=20, generations=20, parents=4, crossover=5, mutation=5)
+    found = proposals(list(evolve(space, chosen, seed, answer())))
+    assert len({space.canonical(proposal.genome) for proposal in found}) == len(found)
+    assert len(found) == (3**5 + 3**3) // 2, "all there are"
+    assert [proposal.id for proposal in found] == list(range(len(found)))
+    again = list(evolve(space, chosen, seed, answer(), [space.smallest, "4nnnn", "nnnn4"]))
+    assert [proposal.genome for proposal in again[0].proposals] == [space.smallest, "4nnnn"]
+
+
+@pytest.mark.parametrize("first", ["uniform", "stratified"])
+def test_generation_0_is_the_same_for_all_that_select(vit_b: Space, searched: Searched, first: str) -> None:
+    evolution, nsga2, random = (
+        searched(vit_b, algorithm=name, generations=0, first=first)[0].proposals for name in ALGORITHMS
+    )
+    assert evolution == nsga2
+    assert (random == evolution) == (first == "uniform"), "random search is the baseline: it always draws uniformly"
 
 
 # ---- parents, survivors, failures
@@ -187,6 +226,7 @@ def test_parents_are_recorded_and_were_survivors_of_the_generation_before(
             assert set(child.parents) <= eligible
             assert len(child.parents) == {"crossover": 2, "mutation": 1}.get(child.operator, 0)
             if child.operator == "crossover":
+                assert by_id[child.parents[0]].genome != by_id[child.parents[1]].genome
                 sources = zip(*(by_id[parent].genome for parent in child.parents), strict=True)
                 assert all(letter in pair for letter, pair in zip(child.genome, sources, strict=True))
             if child.operator == "mutation":
@@ -195,13 +235,17 @@ def test_parents_are_recorded_and_were_survivors_of_the_generation_before(
         assert operators == ["crossover"] * 25 + ["mutation"] * 25
 
 
+@pytest.mark.parametrize("rank", ["loss", "accuracy"])
 @pytest.mark.parametrize("failing", [0, 3])
-def test_survivors_of_the_evolution_are_the_best_of_all_so_far(vit_b: Space, searched: Searched, failing: int) -> None:
+def test_survivors_of_the_evolution_are_the_best_of_all_so_far(
+    vit_b: Space, searched: Searched, failing: int, rank: str
+) -> None:
     so_far: list[Scored] = []
-    for generation in searched(vit_b, failing=failing, generations=6):
+    for generation in searched(vit_b, failing=failing, generations=6, rank=rank):
         so_far += generation.scored
-        ranked = sorted(so_far, key=lambda each: (-each.accuracy, each.loss, each.proposal.id))
-        assert list(generation.survivors) == ranked[:10]
+        by_accuracy = sorted(so_far, key=lambda each: (-each.accuracy, each.loss, each.proposal.id))
+        by_loss = sorted(so_far, key=lambda each: (each.loss, -each.accuracy, each.proposal.id))
+        assert list(generation.survivors) == (by_loss if rank == "loss" else by_accuracy)[:10]
 
 
 def test_survivors_of_nsga2_hold_the_front_of_all_so_far(vit_b: Space, searched: Searched) -> None:

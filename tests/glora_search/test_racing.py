@@ -34,6 +34,7 @@ FAILED = Recorded(Status.FAILED, error="a long story")
 KEY = EvaluationKey("fingerprint", "split", "float32")
 SIZES = SearchSettings(population=20, generations=6, parents=4, crossover=8, mutation=8, finalists=5)
 ALGORITHMS = ("evolution", "nsga2", "random")
+RANKS = ("loss", "accuracy")
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +122,13 @@ def search(store: Store, space: Space) -> Callable[..., list[Generation]]:
     return search
 
 
-def kept(store: Store, name: str, generations: list[Generation], finalists: int = SIZES.finalists) -> tuple[Any, ...]:
+def kept(
+    store: Store, name: str, generations: list[Generation], finalists: int = SIZES.finalists, rank: str = SIZES.rank
+) -> tuple[Any, ...]:
     """All that racing must not change: proposals, survivors, finalists, front."""
     completed = store.candidates(name, where="status = 'completed'")
-    best = sorted(completed, key=lambda each: (-(each.accuracy or 0), each.loss, each.id))[:finalists]
+    keys = {"loss": lambda each: (each.loss, -each.accuracy), "accuracy": lambda each: (-each.accuracy, each.loss)}
+    best = sorted(completed, key=lambda each: (*keys[rank](each), each.id))[:finalists]
     return (
         [(generation.proposals, generation.survivors) for generation in generations],
         [(each.genome, each.accuracy, each.loss) for each in best],
@@ -136,14 +140,15 @@ def kept(store: Store, name: str, generations: list[Generation], finalists: int 
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("rank", RANKS)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_with_and_without_racing_the_same_survive(
-    store: Store, space: Space, search: Callable[..., Any], algorithm: str, seed: int
+    store: Store, space: Space, search: Callable[..., Any], algorithm: str, rank: str, seed: int
 ) -> None:
     alone, racer = Racer(space), Racer(space)
-    everybody = search(alone, "everybody", seed, algorithm=algorithm, racing=False)
-    raced = search(racer, "raced", seed, algorithm=algorithm)
-    assert kept(store, "raced", raced) == kept(store, "everybody", everybody)
+    everybody = search(alone, "everybody", seed, algorithm=algorithm, rank=rank, racing=False)
+    raced = search(racer, "raced", seed, algorithm=algorithm, rank=rank)
+    assert kept(store, "raced", raced, rank=rank) == kept(store, "everybody", everybody, rank=rank)
     assert alone.seen == EXAMPLES * len(store.candidates("everybody"))
     if algorithm != "nsga2":  # whose places are as many as its pool is large, so that few are dropped
         assert store.progress("raced").raced > 10
@@ -172,10 +177,10 @@ def test_what_failed_is_no_place_and_changes_nothing(
 def test_what_others_measured_changes_nothing(
     store: Store, space: Space, search: Callable[..., Any], algorithm: str
 ) -> None:
-    everybody = search(Racer(space), "everybody", algorithm=algorithm, racing=False)
+    everybody = search(Racer(space), "everybody", algorithm=algorithm, first="uniform", racing=False)
     search(Racer(space), "other", split="shared", algorithm="random", racing=False)
     racer = Racer(space)
-    raced = search(racer, "raced", split="shared", algorithm=algorithm)
+    raced = search(racer, "raced", split="shared", algorithm=algorithm, first="uniform")
     assert len(racer.asked) <= len(store.candidates("raced")) - SIZES.population
     assert kept(store, "raced", raced) == kept(store, "everybody", everybody)
 
@@ -211,24 +216,25 @@ def test_what_was_raced_is_stored_with_its_bound_and_no_figures(
     assert len(store.remembered("fingerprint", "digits", "float32")) == len(store.candidates("digits")) - len(raced)
 
 
+@pytest.mark.parametrize("rank", RANKS)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_rule_that_trusts_the_examples_seen_so_far_would_be_found(
-    store: Store, space: Space, search: Callable[..., Any], algorithm: str, monkeypatch: pytest.MonkeyPatch
+    store: Store, space: Space, search: Callable[..., Any], algorithm: str, rank: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    everybody = search(Racer(space), "everybody", algorithm=algorithm, racing=False)
+    everybody = search(Racer(space), "everybody", algorithm=algorithm, rank=rank, racing=False)
     bound = Rule.__call__
     likely = lambda rule, found: bound(rule, replace(found, total=found.seen)) or found.correct / found.seen < 0.6  # noqa: E731
     monkeypatch.setattr(racing.Rule, "__call__", likely)
-    assert kept(store, "raced", search(Racer(space), "raced", algorithm=algorithm)) != kept(
-        store, "everybody", everybody
-    )
+    raced = search(Racer(space), "raced", algorithm=algorithm, rank=rank)
+    assert kept(store, "raced", raced, rank=rank) != kept(store, "everybody", everybody, rank=rank)
 
 
+@pytest.mark.parametrize("rank", RANKS)
 def test_a_whole_campaign_exports_the_same_with_and_without_racing(
-    workshop: Any, monkeypatch: pytest.MonkeyPatch
+    workshop: Any, rank: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("supernet.speed.CHUNKS", {"cpu": (10, 10, 10)})  # else other kernels: a last bit may differ
-    sizes = {"population": 16, "generations": 4, "parents": 3, "crossover": 8, "mutation": 8, "round": 2}
+    sizes = {"population": 16, "generations": 4, "parents": 3, "crossover": 8, "mutation": 8, "round": 2, "rank": rank}
     reports = {
         name: workshop.launch(name=name, search=sizes | {"racing": name == "raced"}) for name in ("raced", "everybody")
     }
@@ -257,11 +263,12 @@ figures = st.tuples(accuracies, losses, st.integers(0, 12))
     quanta=st.lists(st.integers(0, 9), min_size=EXAMPLES, max_size=EXAMPLES),
     params=st.integers(0, 12),
     algorithm=st.sampled_from(ALGORITHMS),
+    rank=st.sampled_from(RANKS),
 )
 def test_whoever_is_dropped_would_not_have_been_kept(
-    known: list[tuple[float, float, int]], right: list[bool], quanta: list[int], params: int, algorithm: str
+    known: list[tuple[float, float, int]], right: list[bool], quanta: list[int], params: int, algorithm: str, rank: Any
 ) -> None:
-    sizes = SearchSettings(algorithm=algorithm, population=3, parents=3, finalists=2)  # type: ignore[arg-type]
+    sizes = SearchSettings(algorithm=algorithm, rank=rank, population=3, parents=3, finalists=2)  # type: ignore[arg-type]
     pool = [Scored(Proposal(i, str(i), "random", (), p), a, loss) for i, (a, loss, p) in enumerate(known)]
     rule = standing(sizes, [Known(each, None) for each in pool]).rule(pool)
     assert rule is not None, "as many are known as there are places"
@@ -273,23 +280,32 @@ def test_whoever_is_dropped_would_not_have_been_kept(
     whole = Scored(
         Proposal(len(pool), "new", "random", (), params), sum(right) / EXAMPLES, sum(quanta) * QUANTUM / EXAMPLES
     )
-    survivors = selection.nsga2([*pool, whole], 3) if algorithm == "nsga2" else selection.best([*pool, whole], 3)
-    without = selection.nsga2(pool, 3) if algorithm == "nsga2" else selection.best(pool, 3)
+    survivors = selection.nsga2([*pool, whole], 3) if algorithm == "nsga2" else selection.best([*pool, whole], 3, rank)
+    without = selection.nsga2(pool, 3) if algorithm == "nsga2" else selection.best(pool, 3, rank)
     assert survivors == without
-    assert whole not in selection.best([*pool, whole], 2)
+    assert whole not in selection.best([*pool, whole], 2, rank)
     assert whole not in selection.front([*pool, whole])
 
 
 def test_an_equal_key_is_never_dropped() -> None:
-    rule = Rule(np.arange(4), last=(0.5, -1.0), front=((1.0, 0),))
+    rule = Rule(np.arange(4), "accuracy", last=(0.5, -1.0), front=((1.0, 0),))
     equal = round(4 / QUANTUM)
     assert not rule(Partial(2, 0, equal, 4, 9))
     assert rule(Partial(2, 0, equal + 1, 4, 9))
     assert rule(Partial(3, 0, 0, 4, 9))
 
 
+def test_by_loss_a_candidate_is_spared_that_could_still_tie() -> None:
+    rule = Rule(np.arange(4), "loss", last=(-1.0, 0.5), front=((1.0, 0),))
+    equal = round(4 / QUANTUM)
+    assert not rule(Partial(3, 0, equal - 1, 4, 9)), "its loss may be lower"
+    assert not rule(Partial(2, 0, equal, 4, 9)), "as accurate at the same loss"
+    assert rule(Partial(3, 0, equal, 4, 9)), "less accurate at the same loss"
+    assert rule(Partial(2, 2, equal + 1, 4, 9)), "more accurate, but the loss is higher"
+
+
 def test_a_candidate_that_may_be_on_the_front_is_spared() -> None:
-    rule = Rule(np.arange(4), last=(1.0, 0.0), front=((0.5, 3), (1.0, 7)))
+    rule = Rule(np.arange(4), "accuracy", last=(1.0, 0.0), front=((0.5, 3), (1.0, 7)))
     assert not rule(Partial(2, 0, 1, 4, 2))
     assert not rule(Partial(2, 0, 1, 4, 3)), "equal in both"
     assert rule(Partial(2, 0, 1, 4, 4))
@@ -354,10 +370,10 @@ def test_the_examples_that_were_wrong_most_often_come_first() -> None:
 
 
 def test_a_rule_travels(space: Space) -> None:
-    rule = Rule(np.arange(3)[::-1], last=(0.5, -1.0), front=((0.5, 3),), pool=((0.5, 3),), places=1)
+    rule = Rule(np.arange(3)[::-1], "accuracy", last=(0.5, -1.0), front=((0.5, 3),), pool=((0.5, 3),), places=1)
     again = pickle.loads(pickle.dumps(rule))
     assert again.order.tolist() == [2, 1, 0]
-    assert (again.last, again.front, again.pool, again.places) == (rule.last, rule.front, rule.pool, rule.places)
+    assert replace(again, order=rule.order) == rule
 
 
 def test_dominance_needs_an_advantage() -> None:

@@ -1,9 +1,11 @@
 """What DEAP selects is what the definitions say, compared by brute force."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from db.records import Proposal
+from glora_search.ranking import Rank
 from glora_search.selection import Scored, best, front, nsga2
 
 
@@ -15,6 +17,7 @@ def scored(number: int, accuracy: float, loss: float, params: int) -> Scored:
 figures = st.tuples(st.sampled_from([0.0, 0.25, 0.5, 0.755, 1.0]), st.sampled_from([0.1, 0.2, 3.0]), st.integers(0, 6))
 pools = st.lists(figures, max_size=40).map(lambda rows: [scored(number, *row) for number, row in enumerate(rows)])
 counts = st.integers(1, 50)
+ranks: st.SearchStrategy[Rank] = st.sampled_from(["loss", "accuracy"])
 
 
 def dominates(one: Scored, other: Scored) -> bool:
@@ -31,9 +34,15 @@ def ids(pool: list[Scored]) -> list[int]:
 
 
 @given(pools, counts)
-def test_the_best_are_sorted_by_accuracy_then_loss_then_id(pool: list[Scored], count: int) -> None:
+def test_the_best_by_accuracy_are_sorted_by_accuracy_then_loss_then_id(pool: list[Scored], count: int) -> None:
     by_hand = sorted(pool, key=lambda each: (-each.accuracy, each.loss, each.proposal.id))[:count]
-    assert best(pool, count) == by_hand
+    assert best(pool, count, "accuracy") == by_hand
+
+
+@given(pools, counts)
+def test_the_best_by_loss_are_sorted_by_loss_then_accuracy_then_id(pool: list[Scored], count: int) -> None:
+    by_hand = sorted(pool, key=lambda each: (each.loss, -each.accuracy, each.proposal.id))[:count]
+    assert best(pool, count, "loss") == by_hand
 
 
 @given(pools)
@@ -56,14 +65,17 @@ def test_nsga2_keeps_whole_fronts_before_it_breaks_one(pool: list[Scored], count
         rest = [each for each in rest if each.proposal.id not in first]
 
 
-@given(pools, counts, st.randoms())
-def test_selection_does_not_depend_on_the_order_of_arrival(pool: list[Scored], count: int, random: object) -> None:
+@given(pools, counts, st.randoms(), ranks)
+def test_selection_does_not_depend_on_the_order_of_arrival(
+    pool: list[Scored], count: int, random: object, rank: Rank
+) -> None:
     arrived = list(pool)
     random.shuffle(arrived)  # type: ignore[attr-defined]
-    assert best(arrived, count) == best(pool, count)
+    assert best(arrived, count, rank) == best(pool, count, rank)
     assert nsga2(arrived, count) == nsga2(pool, count)
     assert front(arrived) == front(pool)
 
 
-def test_nothing_is_selected_from_nothing() -> None:
-    assert best([], 3) == nsga2([], 3) == front([]) == []
+@pytest.mark.parametrize("rank", ["loss", "accuracy"])
+def test_nothing_is_selected_from_nothing(rank: Rank) -> None:
+    assert best([], 3, rank) == nsga2([], 3) == front([]) == []

@@ -91,6 +91,10 @@ def test_a_gene_with_two_forms_of_one_letter_is_our_own_mistake() -> None:
         Gene("x.A", (Form("vector", "v", 1), Form("very", "v", 2)))
 
 
+def test_the_canonical_form_of_a_genome_of_glora_is_the_genome() -> None:
+    assert [SPACE.canonical(genome) for genome in SPACE.feasible()] == list(SPACE.feasible())
+
+
 # Cost
 
 
@@ -180,6 +184,46 @@ def test_draws_under_a_limit_make_use_of_it_and_differ(share: float) -> None:
     assert np.mean(costs) > 0.7 * min(limit, free), "no budget is left lying about"
 
 
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.8, 0.97])
+def test_draws_about_a_size_have_it_on_average_and_differ(share: float) -> None:
+    least, most = BIG.parameters(BIG.smallest), BIG.parameters(BIG.largest)
+    size, generator = least + share * (most - least), np.random.default_rng(0)
+    genomes = [BIG.draw(generator, size=size) for _ in range(200)]
+    costs = np.array([BIG.parameters(genome) for genome in genomes])
+    assert len(set(genomes)) > 190
+    assert abs(costs.mean() - size) < 5 * costs.std() / 200**0.5
+
+
+@given(spaces(), st.floats(0, 1), st.integers(0, 2**32), st.integers(0, 160))
+def test_a_draw_about_a_size_is_a_genome_within_the_limit_and_a_function_of_its_generator(
+    space: Space, share: float, seed: int, above: int
+) -> None:
+    least, most = space.parameters(space.smallest), space.parameters(space.largest)
+    size, limit = least + share * (most - least), least + above
+    genome = space.draw(np.random.default_rng(seed), limit, size)
+    space.require(genome)
+    assert cost_by_hand(space, genome) <= limit
+    assert space.draw(np.random.default_rng(seed), limit, size) == genome
+
+
+@pytest.mark.parametrize("extreme", ["smallest", "largest"])
+def test_a_size_at_an_end_of_the_space_draws_that_end(extreme: str) -> None:
+    genome = getattr(BIG, extreme)
+    assert BIG.draw(np.random.default_rng(0), size=BIG.parameters(genome)) == genome
+
+
+@given(spaces(), st.integers(1, 20), st.none() | st.integers(0, 160))
+def test_sizes_are_equally_spaced_and_feasible(space: Space, count: int, above: int | None) -> None:
+    least = space.parameters(space.smallest)
+    limit = None if above is None else least + above
+    sizes = space.sizes(count, limit)
+    largest = space.parameters(space.largest)
+    most = largest if limit is None else min(limit, largest)
+    assert len(sizes) == count
+    assert np.allclose(np.diff(sizes), (most - least) / count)
+    assert (sizes[0] + sizes[-1]) / 2 == pytest.approx((least + most) / 2)
+
+
 def test_a_limit_that_only_the_smallest_genome_meets_draws_it() -> None:
     assert BIG.draw(np.random.default_rng(0), BIG.parameters(BIG.smallest)) == BIG.smallest
 
@@ -191,6 +235,7 @@ def test_costs_far_apart_draw_without_a_numeric_warning() -> None:
         warnings.simplefilter("error")
         for limit in (1, 2, 10**12, 10**12 + 1, 3 * 10**12):
             assert tight.parameters(tight.draw(np.random.default_rng(0), limit)) <= limit
+            assert tight.parameters(tight.draw(np.random.default_rng(0), limit, size=limit)) <= limit
 
 
 # Repair
