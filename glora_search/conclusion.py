@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from db.records import Candidate
 from db.store import Store
 from glora_search import report
+from glora_search.choice import choose, compared
 from glora_search.control import Control
 from glora_search.crash_points import reached
 from glora_search.display import Display
+from glora_search.finalists import measured
 from glora_search.inputs import Inputs
 from glora_search.places import Places
 from glora_search.report import Row
@@ -42,7 +43,9 @@ def conclude(
     """
     settings = inputs.settings
     task = ScoringTask(inputs.backbone, settings.space, trained, inputs.data.val, numerics.in_float32())
-    chosen = choose(task, pool, store, settings.name, settings.search.finalists)
+    finalists = measured(task, pool, store, settings)
+    best = choose(finalists, settings.search.rank, settings.search.choice)
+    chosen = best.candidate
     reached("finalists-scored")
     control.require_open()
     display.note(f"Chosen: candidate {chosen.id} with {chosen.params:,} parameters. Opening the test split.")
@@ -67,19 +70,10 @@ def conclude(
         str(to),
         seconds,
     )
+    found |= compared(finalists, best)
     export(subnet_of(inputs, trained, chosen.genome, figures(found)), to)
     reached("exported")
     return found
-
-
-def choose(task: ScoringTask, pool: Pool, store: Store, name: str, count: int) -> Candidate:
-    """The best of the finalists by float32 figures, which are recorded."""
-    completed = store.candidates(name, where="status = 'completed'")
-    finalists = sorted(completed, key=lambda found: (-(found.accuracy or 0.0), found.loss, found.id))[:count]
-    scores = report.score_all(pool, task, [finalist.genome for finalist in finalists])
-    for finalist, score in zip(finalists, scores, strict=True):
-        store.score_float32(name, finalist.id, score.accuracy, score.loss)
-    return report.choose(finalists, scores)
 
 
 def subnet_of(inputs: Inputs, trained: Trained, genome: str, figures: dict[str, Any]) -> Subnet:

@@ -18,3 +18,9 @@ Key = tuple[float, float]
 def key(rank: Rank, accuracy: float, loss: float) -> Key:
     """Accuracy in [0, 1], loss in nats."""
     return (-loss, accuracy) if rank == "loss" else (accuracy, -loss)
+
+
+def place(rank: Rank, accuracy: float, loss: float, number: int) -> tuple[float, float, int]:
+    """What sorts candidates best first; `number` is the proposal's."""
+    first, second = key(rank, accuracy, loss)
+    return -first, -second, number

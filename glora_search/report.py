@@ -1,4 +1,4 @@
-"""The final report: finalists again in float32, one choice, baselines, and the test sets, opened once."""
+"""The final report: the choice beside its baselines, and the test sets, opened once."""
 
 from __future__ import annotations
 
@@ -47,12 +47,6 @@ def score_all(pool: Pool, task: ScoringTask, genomes: Sequence[str]) -> list[Eva
 def _why(outcome: Outcome) -> str:
     """The failure in a line."""
     return (outcome.message.strip().splitlines() or [outcome.kind])[-1] if isinstance(outcome, Failure) else "raced"
-
-
-def choose(finalists: Sequence[Candidate], scores: Sequence[Evaluation]) -> Candidate:
-    """The most accurate in float32, then the one of lower loss, then the earlier one."""
-    ranked = zip(finalists, scores, strict=True)
-    return min(ranked, key=lambda pair: (-pair[1].accuracy, pair[1].loss, pair[0].id))[0]
 
 
 def baseline_genomes(space: Space, seed: int, limit: int | None) -> list[str]:

@@ -60,6 +60,7 @@ class Measurement:
     loss: float  # mean cross-entropy, in nats
     correct: bytes  # one bit an example in the split's order, numpy.packbits order; 0 where it was not looked at
     partial: Partial
+    losses: bytes | None = None  # where the task asks for them: (n,) int64 in units of QUANTUM, in the split's order
 
     @property
     def complete(self) -> bool:
@@ -76,6 +77,7 @@ class ScoringTask:
     split: Split
     numerics: Numerics
     head_only: bool = False  # the trained tensors are a head's alone: a linear probe
+    losses: bool = False  # report each example's loss
 
     def scorer(self) -> Scorer:
         """Built where it computes."""
@@ -100,12 +102,12 @@ class Tally:
         self._right.append(logits.argmax(dim=1) == labels)
         self.seen += len(labels)
 
-    def fetch(self) -> tuple[np.ndarray, int]:
-        """((seen,) bool, the loss summed in units of QUANTUM). Raises NotFinite."""
+    def fetch(self) -> tuple[np.ndarray, Tensor]:
+        """((seen,) bool, (seen,) int64 losses in units of QUANTUM, on the device). Raises NotFinite."""
         losses = torch.cat(self._losses)
         if wrong := int((~losses.isfinite()).sum()):
             raise NotFinite(f"The loss of {wrong} examples is not finite.")
-        return torch.cat(self._right).cpu().numpy(), int((losses / QUANTUM).round().long().sum())
+        return torch.cat(self._right).cpu().numpy(), (losses / QUANTUM).round().long()
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,10 @@ class Queue:
         """(k, 3, h, w) float32, normalised: the images at these places of the queue."""
         return self.images[at if self.index is None else self.index[at]]
 
-    def in_split_order(self, right: np.ndarray) -> np.ndarray:
-        """(n,) bool from that of the first examples of the queue; False for the others."""
-        found = np.zeros(len(self.order), dtype=bool)
-        found[self.order[: len(right)]] = right
+    def in_split_order(self, values: np.ndarray) -> np.ndarray:
+        """(n,) from those of the first examples of the queue; False or 0 for the others."""
+        found = np.zeros(len(self.order), dtype=values.dtype)
+        found[self.order[: len(values)]] = values
         return found
 
 
@@ -140,7 +142,7 @@ class Scorer:
 
     def __init__(self, task: ScoringTask) -> None:
         prepare_process(task.numerics.threads_per_worker)
-        self.numerics = task.numerics
+        self.numerics, self.losses = task.numerics, task.losses
         device = task.numerics.device
         self.supernet = adapt(task.backbone, task.space, seed=0).to(device).eval()
         task.trained.load_into(self.supernet, head_only=task.head_only)
@@ -177,18 +179,19 @@ class Scorer:
             tally.add(logits, labels)
             if hopeless is not None and tally.seen < len(queue.order) and hopeless(self._partial(genome, tally)):
                 break
-        right, _ = tally.fetch()
+        right, losses = tally.fetch()
         partial = self._partial(genome, tally)
         return Measurement(
             accuracy=partial.correct / partial.seen,
             loss=partial.loss * QUANTUM / partial.seen,
             correct=np.packbits(queue.in_split_order(right)).tobytes(),
             partial=partial,
+            losses=queue.in_split_order(losses.cpu().numpy()).tobytes() if self.losses else None,
         )
 
     def _partial(self, genome: str, tally: Tally) -> Partial:
-        right, loss = tally.fetch()
-        return Partial(tally.seen, int(right.sum()), loss, len(self.split.order), self.parameters(genome))
+        right, losses = tally.fetch()
+        return Partial(tally.seen, int(right.sum()), int(losses.sum()), len(self.split.order), self.parameters(genome))
 
     def _in_order(self, order: np.ndarray | None) -> Queue:
         if order is None:

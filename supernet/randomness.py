@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 Stream = Literal[
-    "init", "forms", "batches", "drop_path", "generation", "baseline", "probe", "split", "fair", "augmentation"
+    "init", "forms", "batches", "drop_path", "generation", "baseline", "probe", "split", "fair", "augmentation", "views"
 ]
 _NUMBER: dict[str, int] = {
     "init": 0,
@@ -21,6 +21,7 @@ _NUMBER: dict[str, int] = {
     "split": 7,
     "fair": 8,
     "augmentation": 9,
+    "views": 10,
 }
 
 

@@ -25,6 +25,7 @@ class Evaluation:
     seconds: float  # merge and forward
     worker: str
     chunk: int | None = None  # examples at a time, where memory was too small for the campaign's numerics
+    losses: bytes | None = None  # where the task asks for them: (n,) int64 in units of supernet.evaluation.QUANTUM
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def evaluate_one(scorer: Scoring, genome: str, hopeless: Hopeless | None, worker
     partial = found.partial
     if not found.complete:
         return Raced(partial.seen, partial.total, partial.correct, partial.loss, seconds, worker)
-    return Evaluation(found.accuracy, found.loss, parameters, found.correct, seconds, worker, chunk)
+    return Evaluation(found.accuracy, found.loss, parameters, found.correct, seconds, worker, chunk, found.losses)
 
 
 def _fitting(scorer: Scoring, genome: str, hopeless: Hopeless | None) -> tuple[Measurement, int | None]:

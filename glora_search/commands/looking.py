@@ -12,7 +12,7 @@ from glora_search.output import shown, write_rows, write_value
 from supernet.errors import BadInput
 
 STATUS = ("name", "state", "evaluated", "candidates", "failed", "best", "test_accuracy", "export")
-CANDIDATES = ("id", "generation", "operator", "status", "params", "accuracy", "loss", "parents")
+CANDIDATES = ("id", "generation", "operator", "status", "params", "accuracy", "interval", "loss", "parents")
 
 
 def list_campaigns(db: str, chosen: str) -> None:
@@ -56,6 +56,7 @@ def status_of(store: Store, campaign: Campaign) -> dict[str, Any]:
         "best": progress.best.accuracy if progress.best else None,
         "best_id": progress.best.id if progress.best else None,
         "test_accuracy": report.get("test_accuracy"),
+        "test_interval": report.get("test_interval"),
         "export": report.get("export"),
         "baselines": report.get("baselines"),
         "fingerprint": campaign.fingerprint,
@@ -71,7 +72,17 @@ def candidates(
     """The campaign's candidates, filtered and ordered."""
     with open_store(db, create=False) as store:
         found = store.candidates(name, where, order_by, front, limit)
-    write_rows([candidate.as_dict() for candidate in found], CANDIDATES, chosen)
+        examples = (store.campaign(name).report or {}).get("val_examples")
+    write_rows([candidate.as_dict() | _interval(candidate, examples) for candidate in found], CANDIDATES, chosen)
+
+
+def _interval(candidate: Candidate, examples: int | None) -> dict[str, Any]:
+    """The 95% interval of a candidate's accuracy, which the report's number of validation examples gives."""
+    if examples is None or candidate.accuracy is None:
+        return {"interval": None}
+    from glora_search.statistics import wilson  # numpy, which a list does without
+
+    return {"interval": [round(bound, 4) for bound in wilson(candidate.accuracy, examples)]}
 
 
 def show(name: str, candidate_id: int, db: str, chosen: str) -> None:
@@ -79,10 +90,11 @@ def show(name: str, candidate_id: int, db: str, chosen: str) -> None:
     with open_store(db, create=False) as store:
         campaign, candidate = store.campaign(name), store.candidate(name, candidate_id)
     forms = forms_of(campaign, candidate)
+    known = candidate.as_dict() | _interval(candidate, (campaign.report or {}).get("val_examples"))
     if chosen == "json":
-        write_value(candidate.as_dict() | {"forms": forms})
+        write_value(known | {"forms": forms})
         return
-    facts = [{"what": key, "value": _cell(value, key)} for key, value in candidate.as_dict().items()]
+    facts = [{"what": key, "value": _cell(value, key)} for key, value in known.items()]
     if chosen == "table":
         write_rows(facts, ("what", "value"), chosen, title=f"{name}, candidate {candidate.id}")
     by_site = _by_site(forms)

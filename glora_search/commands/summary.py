@@ -9,7 +9,7 @@ from rich.table import Table
 
 from glora_search.display import minutes
 from glora_search.output import console, write_value
-from glora_search.statistics import wilson
+from glora_search.statistics import TIED, wilson
 
 ROWS = (
     ("linear_probe", "linear probe"),
@@ -29,6 +29,7 @@ def show_summary(name: str, report: Mapping[str, Any], chosen: str, options: str
     for line in (
         f"candidate {report['chosen']}, {report['params']:,} parameters, merged without retraining "
         f"(training {minutes(seconds['training'])}, search {minutes(seconds['search'])})",
+        *_tied(report),
         f"export: {report['export']}",
         *([f"picture: {report['picture']}"] if report.get("picture") else []),
         "",
@@ -42,21 +43,39 @@ def show_summary(name: str, report: Mapping[str, Any], chosen: str, options: str
 
 
 def _table(name: str, report: Mapping[str, Any]) -> Table:
-    n = report["test_examples"]
+    n, val = report["test_examples"], report.get("val_examples")  # the second is not in reports of earlier versions
     table = Table(title=f"{name}: test split of {n:,} examples, opened once", title_justify="left")
-    for heading in ("subnet", "parameters", "validation", "test", "95% interval"):
+    for heading in ("subnet", "parameters", "validation", "95% interval", "test", "95% interval"):
         table.add_column(heading, justify="left" if heading == "subnet" else "right")
     for key, title in ROWS:
         row = report["baselines"][key]
-        validation, test, interval = _figures(row["val_accuracy"], row["test_accuracy"], n)
-        mean = key == "random_subnet"  # the interval is of one model's answers, not of a mean over models
-        table.add_row(title, f"{row['params']:,.0f}", validation, test, "-" if mean else interval)
-    figures = _figures(report["val_accuracy"], report["test_accuracy"], n)
+        mean = key == "random_subnet"  # an interval is of one model's answers, not of a mean over models
+        validation = _figures(row["val_accuracy"], None if mean else val)
+        table.add_row(title, f"{row['params']:,.0f}", *validation, *_figures(row["test_accuracy"], None if mean else n))
+    figures = *_figures(report["val_accuracy"], val), *_figures(report["test_accuracy"], n)
     table.add_section()
     table.add_row("[bold]searched subnet[/]", f"{report['params']:,}", *(f"[bold]{text}[/]" for text in figures))
     return table
 
 
-def _figures(validation: float, test: float, n: int) -> tuple[str, str, str]:
-    low, high = wilson(test, n)
-    return f"{validation:.2%}", f"{test:.2%}", f"{low:.1%} to {high:.1%}"
+def _figures(accuracy: float, n: int | None) -> tuple[str, str]:
+    """An accuracy and its interval; none where there is no number of examples that it is of."""
+    if n is None:
+        return f"{accuracy:.2%}", "-"
+    low, high = wilson(accuracy, n)
+    return f"{accuracy:.2%}", f"{low:.1%} to {high:.1%}"
+
+
+def _tied(report: Mapping[str, Any]) -> list[str]:
+    """A line on the finalists that the validation split cannot tell from the chosen one."""
+    tied, others = report.get("tied"), len(report.get("finalists", ())) - 1
+    if tied is None or others < 1:
+        return []
+    smallest = tied["smallest"]
+    if smallest is None:
+        return [f"none of the {others} other finalists is statistically tied with it (McNemar, p > {TIED})"]
+    are = "is" if tied["count"] == 1 else "are"
+    return [
+        f"{tied['count']} of the {others} other finalists {are} statistically tied with it (McNemar, p > {TIED}); the "
+        f"smallest of them is candidate {smallest['id']} with {smallest['params']:,} parameters"
+    ]

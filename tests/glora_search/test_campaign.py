@@ -39,13 +39,13 @@ def test_the_report_holds_the_choice_and_its_baselines(finished: Any) -> None:
 def test_the_choice_is_the_best_of_the_candidates(finished: Any) -> None:
     report = finished.launch()
     with finished.store() as store:
-        best = store.progress("tiny").best
+        best = min(store.candidates("tiny", where="status = 'completed'"), key=lambda each: each.loss)
         finalists = [each for each in store.candidates("tiny") if each.accuracy_float32 is not None]
         chosen = store.candidate("tiny", report["chosen"])
     assert len(finalists) == 2
     assert best.id in {each.id for each in finalists}
-    key = (-chosen.accuracy_float32, chosen.loss_float32, chosen.id)
-    assert key == min((-each.accuracy_float32, each.loss_float32, each.id) for each in finalists)
+    key = (chosen.loss_float32, -chosen.accuracy_float32, chosen.id)
+    assert key == min((each.loss_float32, -each.accuracy_float32, each.id) for each in finalists)
     assert (chosen.genome, chosen.params) == (report["genome"], report["params"])
     assert report["val_accuracy"] == chosen.accuracy_float32
 
@@ -71,6 +71,26 @@ def test_the_campaigns_row_says_where_it_stands_and_what_genomes_mean(finished: 
     assert len(candidates) == 18
     for each in candidates:
         assert all(letter in gene["alphabet"] for gene, letter in zip(campaign.genes, each.genome, strict=True))
+
+
+@pytest.mark.parametrize("choice", ["best", "smallest_tied"])
+def test_views_and_ties_decide_the_choice_and_are_in_the_report(finished: Any, choice: str) -> None:
+    sizes = SIZES | {"finalists": 5}
+    report = finished.launch(name=choice, search=sizes | {"views": 2, "choice": choice})
+    plain = finished.launch(name="plain", search=sizes)
+    rows, n = report["finalists"], report["val_examples"]
+    assert n == 24
+    assert len(rows) == 5
+    for row, other in zip(rows, plain["finalists"], strict=True):
+        assert row | {"view_loss": None, "p": other["p"]} == other, "figures are those of the images themselves"
+        assert row["view_loss"] != row["val_loss"]
+    best = min(rows, key=lambda row: (row["view_loss"], -row["val_accuracy"], row["id"]))
+    chosen = next(row for row in rows if row["p"] is None)
+    assert chosen["id"] == report["chosen"]
+    assert chosen["params"] <= best["params"]
+    assert chosen == best or choice == "smallest_tied"
+    tied = [row for row in rows if row["p"] is not None and row["p"] > 0.05]
+    assert report["tied"]["count"] == len(tied)
 
 
 # ---- launching again

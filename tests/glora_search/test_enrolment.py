@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from db.errors import NameTaken
+from glora_search.commands.launching import resume
+from glora_search.settings import recalled
 from supernet.errors import BadInput
 
 
@@ -31,6 +33,24 @@ def test_a_campaign_from_before_a_setting_was_there_is_found_again(workshop: Any
     report = workshop.launch()
     forget(workshop, "racing", "round", "budget")
     assert workshop.launch() == report
+
+
+EARLIER = {"rank": "accuracy", "first": "uniform"}  # what a search did before it could be said
+
+
+def test_a_campaign_from_before_it_could_be_said_ranks_by_accuracy_and_begins_uniformly(workshop: Any) -> None:
+    workshop.launch(search=EARLIER)
+    before = workshop.found()
+    forget(workshop, "rank", "first", "views", "choice")
+    with workshop.store() as store:
+        config = store.campaign("tiny").config
+    assert recalled(config, "tiny") == workshop.settings(search=EARLIER)
+    with pytest.raises(NameTaken, match=r"search\.rank: accuracy -> loss\n  search\.first: uniform -> stratified"):
+        workshop.launch()
+    rewritten(workshop, "UPDATE campaigns SET state = 'paused', report = NULL")
+    rewritten(workshop, "DELETE FROM candidates WHERE generation > 0")
+    resume("tiny", workshop.db, workshop.places.runs, "json")
+    assert workshop.found() == before, "it went on as it had begun"
 
 
 @pytest.mark.parametrize("other", [{"racing": False}, {"round": 3}], ids=str)

@@ -96,6 +96,18 @@ def test_the_loss_is_a_whole_number_of_quanta_for_each_example(scorer: Scorer) -
     assert isinstance(found.partial.loss, int)
 
 
+def test_the_loss_of_each_example_is_reported_where_it_is_asked_for(scoring: ScoringTask, scorer: Scorer) -> None:
+    each, asked = genome(scorer, 0), Scorer(replace(scoring, losses=True))
+    found = asked.score(each)
+    assert found.losses is not None
+    quanta = np.frombuffer(found.losses, dtype=np.int64)
+    expected = F.cross_entropy(unmerged(scoring, each), torch.tensor(scoring.split.labels), reduction="none")
+    assert np.allclose(quanta * QUANTUM, expected.numpy(), rtol=1e-3, atol=1e-4)
+    assert quanta.sum() == found.partial.loss
+    assert asked.score(each, spared(np.arange(37)[::-1])).losses == found.losses, "in the split's order"
+    assert replace(found, losses=None) == scorer.score(each)
+
+
 # Invariance
 
 
