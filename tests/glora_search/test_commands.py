@@ -156,7 +156,7 @@ def test_launch_resume_and_plan_as_they_are_typed(command: Command, workshop: An
 
     launched = command("launch", config, *small, *options)
     assert launched.code == 0
-    for line in ("linear probe", "searched subnet", "Next:", "glora-search verify"):
+    for line in ("linear probe", "searched subnet", "tied with it (McNemar", "Next:", "glora-search verify"):
         assert line in launched.out
     assert "Chosen: candidate" in launched.err
     again = command("launch", config, *small, *options, "--format", "json")

@@ -1,0 +1,66 @@
+"""The end of a campaign as it is printed: every accuracy of a split with its interval, and what is tied is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from glora_search.commands.summary import show_summary
+from glora_search.statistics import wilson
+
+Printed = Callable[..., str]
+
+
+@pytest.fixture
+def printed(finished: Any, capsys: pytest.CaptureFixture[str]) -> Printed:
+    def printed(without: tuple[str, ...] = (), **changed: Any) -> str:
+        """The summary of the finished campaign's report, changed."""
+        report = {key: value for key, value in finished.launch().items() if key not in without} | changed
+        show_summary("tiny", report, "table", "")
+        return capsys.readouterr().out
+
+    return printed
+
+
+def interval(accuracy: float, n: int) -> str:
+    low, high = wilson(accuracy, n)
+    return f"{low:.1%} to {high:.1%}"
+
+
+def test_every_accuracy_of_one_model_has_its_interval(finished: Any, printed: Printed) -> None:
+    report = finished.launch()
+    lines = {line.split("│")[1].strip(): line for line in printed().splitlines() if line.startswith("│")}
+    rows = {"searched subnet": report, "linear probe": report["baselines"]["linear_probe"]}
+    for title, row in rows.items():
+        assert interval(row["val_accuracy"], 24) in lines[title]
+        assert interval(row["test_accuracy"], 60) in lines[title]
+    assert " to " not in lines["random subnet (mean of 5)"]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "none of the 3 other finalists is"),
+        (1, "1 of the 3 other finalists is"),
+        (2, "2 of the 3 other finalists are"),
+    ],
+)
+def test_it_says_how_many_finalists_are_tied_and_which_is_the_smallest(printed: Printed, count: int, said: str) -> None:
+    smallest = {"id": 7, "params": 1234, "val_accuracy": 0.9} if count else None
+    found = printed(finalists=[{}] * 4, tied={"count": count, "smallest": smallest, "test": "mcnemar, p > 0.05"})
+    assert f"{said} statistically tied with it (McNemar, p > 0.05)" in found
+    assert ("candidate 7 with 1,234 parameters" in found) == bool(count)
+
+
+def test_of_a_single_finalist_there_is_nothing_to_say(printed: Printed) -> None:
+    found = printed(finalists=[{}], tied={"count": 0, "smallest": None, "test": "mcnemar, p > 0.05"})
+    assert "tied" not in found
+
+
+def test_a_report_of_an_earlier_version_is_shown_without_what_it_lacks(finished: Any, printed: Printed) -> None:
+    found = printed(without=("val_examples", "val_interval", "finalists", "tied"))
+    assert "searched subnet" in found
+    assert "tied" not in found
+    assert interval(finished.launch()["test_accuracy"], 60) in found
