@@ -34,8 +34,10 @@ _Yaml.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
-# What a campaign did that was launched before there was such a setting, where that is not the setting's default.
-EARLIER: Mapping[str, Mapping[str, Any]] = {"search": {"rank": "accuracy", "first": "uniform"}}
+# What a campaign did that was launched before there was such a setting.
+EARLIER: Mapping[str, Mapping[str, Any]] = {
+    "search": {"rank": "accuracy", "first": "uniform", "views": 0, "choice": "best"}
+}
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
