@@ -67,6 +67,7 @@ def conclude(
         str(to),
         seconds,
     )
+    found |= {"test_correct": scores[main][chosen.genome].correct.hex(), "test_split": tests[main].key()}
     export(subnet_of(inputs, trained, chosen.genome, figures(found)), to)
     reached("exported")
     return found
