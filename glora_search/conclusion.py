@@ -67,10 +67,9 @@ def conclude(
         str(to),
         seconds,
     )
-    found |= {"test_correct": scores[main][chosen.genome].correct.hex(), "test_split": tests[main].key()}
     export(subnet_of(inputs, trained, chosen.genome, figures(found)), to)
     reached("exported")
-    return found
+    return found | {"test_correct": scores[main][chosen.genome].correct.hex(), "test_split": tests[main].key()}
 
 
 def choose(task: ScoringTask, pool: Pool, store: Store, name: str, count: int) -> Candidate:

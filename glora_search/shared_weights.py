@@ -52,13 +52,13 @@ def train_or_find(
             display.note(f"Supernet {trained.fingerprint[:12]} was trained from the same recipe: not trained again.")
             return trained
     task, checkpoint = inputs.training(numerics), places.checkpoint(name)
-    trained = resumable(task, pool, checkpoint, name, display, "train supernet", control)
+    trained = trained_on(task, checkpoint, name, "train supernet", pool, display, control)
     reached("trained")
     about = {"recipe": name, "campaign": inputs.settings.name, "space": inputs.settings.space.model_dump(mode="json")}
     save_trained(trained, path, about)
     reached("supernet-saved")
     _record(trained, name, path, store)
-    places.checkpoint(name).unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
     display.note(f"Supernet {trained.fingerprint[:12]} frozen: {path}")
     return trained
 
@@ -69,12 +69,12 @@ def _record(trained: Trained, name: str, path: Path, store: Store) -> None:
     reached("supernet-recorded")
 
 
-def resumable(
-    task: TrainingTask, pool: Pool, path: Path, name: str, display: Display, title: str, control: Control
+def trained_on(
+    task: TrainingTask, path: Path, recipe: str, title: str, pool: Pool, display: Display, control: Control
 ) -> Trained:
-    """Train from the checkpoint of this name at `path`, or from the start; others are kept there while it runs."""
+    """Train from the last checkpoint, or from the start; checkpoints stream in and are kept while it runs."""
     try:
-        start = load_checkpoint(path, name)
+        start = load_checkpoint(path, recipe)
     except Corrupt as error:
         display.note(f"{error} Training starts over.")
         start = None
@@ -82,7 +82,7 @@ def resumable(
         display.note(f"Training goes on after step {start.step}.")
     task = replace(task, start=start, checkpoint_every=CHECKPOINT_EVERY)
     an_epoch = steps_an_epoch(len(task.split), task.training.batch_size)
-    keep = partial(save_checkpoint, path=path, recipe=name)
+    keep = partial(save_checkpoint, path=path, recipe=recipe)
     return watched(pool, task, display, title, control, an_epoch, keep)
 
 

@@ -15,7 +15,7 @@ from glora_search.comparison.recipes import alone
 from glora_search.control import Control
 from glora_search.inputs import Inputs
 from glora_search.interrupts import interrupts
-from glora_search.shared_weights import recipe_of, resumable, watched
+from glora_search.shared_weights import recipe_of, trained_on, watched
 from supernet.checkpoint import load_trained, save_trained
 from supernet.data import Split
 from supernet.errors import Corrupt
@@ -77,12 +77,10 @@ def _trained(family: Family, inputs: Inputs, method: str, genome: str, numerics:
     if (known := _known(path, name)) is not None:
         return known
     task = replace(inputs.training(numerics), genome=genome)
+    title, checkpoint = f"{method}, seed {settings.seed}, {epochs} epochs", path.with_suffix(".checkpoint.safetensors")
     control = Control(None, f"{family.settings.name}.compare")
-    title = f"{method}, seed {settings.seed}, {epochs} epochs"
     with interrupts(control, family.display):
-        trained = resumable(
-            task, family.pool, path.with_suffix(".checkpoint.safetensors"), name, family.display, title, control
-        )
+        trained = trained_on(task, checkpoint, name, title, family.pool, family.display, control)
         save_trained(trained, path, {"recipe": name})
     return trained
 

@@ -22,6 +22,12 @@ REFERENCE_TRAINING: Mapping[str, Any] = {
     "weight_decay": 1e-4,
     "drop_path": 0.1,
     "label_smoothing": 0.0,
+    "augmentation": (),
+    "head": "random",
+    "draws": "uniform",
+    "subnets": 1,
+    "average": 0.0,
+    "memory": 0.0,
 }
 SAME_SPACE = ("name", "ranks", "forms")
 REFERENCE_SPACE: Mapping[str, Any] = {"product": "elementwise", "storage": "shared", "scales": "raw"}
@@ -31,7 +37,8 @@ SAME_SEARCH = (  # as many candidates, under one limit; racing changes no surviv
 )
 REFERENCE_SEARCH: Mapping[str, Any] = {"algorithm": "evolution", "mutation_rate": 0.2}
 
-SUPERNET_ONLY: Mapping[str, Any] = {}  # options of a training that mean nothing to one subnet, and their `off`
+# options of a training that mean nothing to one subnet, and their `off`; the others serve a fixed method as well
+SUPERNET_ONLY: Mapping[str, Any] = {"draws": "uniform", "subnets": 1}
 
 
 def of_seed(settings: CampaignSettings, seed: int) -> CampaignSettings:

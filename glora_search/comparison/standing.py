@@ -11,8 +11,7 @@ import numpy as np
 from glora_search.comparison.methods import OURS
 from glora_search.comparison.outcome import Found, Outcome, Scores
 from glora_search.comparison.statistics import difference, differences, interval
-from glora_search.report import wilson
-from glora_search.statistics import mcnemar
+from glora_search.statistics import mcnemar, wilson
 from supernet.errors import Corrupt
 
 SEED = 0  # of the bootstrap

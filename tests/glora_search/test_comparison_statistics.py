@@ -1,4 +1,4 @@
-"""How sure a difference is: laws of the paired bootstrap and of McNemar's test, and a slow exact computation."""
+"""How sure a difference is: laws of the paired bootstrap, and a slow exact computation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from glora_search.comparison.statistics import difference, differences, interval, resampled
-from glora_search.statistics import mcnemar
 
 Answers = list[np.ndarray]
 FEW = settings(max_examples=30)
@@ -85,22 +84,3 @@ def test_resampled_means_are_distributed_as_all_resamples_are(values: Sequence[f
     found = resampled(np.array(values), generator())
     for place in np.unique(every):
         assert (found <= place + 1e-9).mean() == pytest.approx((every <= place + 1e-9).mean(), abs=0.02)
-
-
-@given(answers())
-def test_mcnemars_p_is_a_probability_that_does_not_ask_who_is_ours(both: tuple[Answers, Answers]) -> None:
-    ours, theirs = (np.concatenate(each) for each in both)
-    there, back = (
-        mcnemar(np.packbits(a).tobytes(), np.packbits(b).tobytes(), len(a)) for a, b in ((ours, theirs), (theirs, ours))
-    )
-    assert 0 < there == back <= 1
-    assert mcnemar(np.packbits(ours).tobytes(), np.packbits(ours).tobytes(), len(ours)) == 1
-
-
-@pytest.mark.parametrize(("b", "c"), [(0, 5), (2, 3), (6, 1), (4, 4)])
-def test_mcnemars_p_is_that_of_every_way_the_disagreements_could_fall(b: int, c: int) -> None:
-    ours = np.array([True] * b + [False] * c + [True, False, True])
-    theirs = np.array([False] * b + [True] * c + [True, False, True])
-    ways = [sum(way) for way in product((0, 1), repeat=b + c)]
-    exact = min(1.0, 2 * np.mean([way <= min(b, c) for way in ways]))
-    assert mcnemar(np.packbits(ours).tobytes(), np.packbits(theirs).tobytes(), len(ours)) == pytest.approx(exact)
