@@ -65,7 +65,7 @@ def _splits(found: Found) -> str:
     if not fixed:
         return "fresh splits for each seed"
     if fixed == {"train", "val", "test"}:
-        return "the source's own splits for all seeds, of which only training and search depend"
+        return "the source's own splits: only training and search depend on the seed"
     return f"the source's own {' and '.join(sorted(fixed))} split for all seeds, the rest drawn for each"
 
 

@@ -9,13 +9,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from db.errors import NameTaken
-from glora_search.comparison.chart import draw
+from glora_search.comparison.chart import draw, spread
 from glora_search.comparison.engine import compare
 from glora_search.comparison.ledger import Ledger
 from glora_search.comparison.methods import METHODS, Fixed
@@ -313,3 +316,17 @@ def test_the_picture_is_drawn(whole: Any, tmp_path: Path) -> None:
     with Image.open(to) as image:
         assert min(image.size) > 500
         assert len(image.convert("L").getcolors() or ()) > 20
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_labels_keep_their_order_and_do_not_touch(heights: list[float]) -> None:
+    falling = sorted(heights, reverse=True)
+    found = spread(falling, 0.05)
+    assert all(above - below >= 0.05 - 1e-9 for above, below in pairwise(found))
+    assert min(found) >= -1e-9
+    assert max(found) <= 1 + 1e-9
+
+
+def test_labels_that_have_room_stay_where_they_are() -> None:
+    assert spread([0.9, 0.5, 0.1], 0.05) == pytest.approx([0.9, 0.5, 0.1])
+    assert spread([0.5, 0.5], 0.1) == pytest.approx([0.55, 0.45])
