@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from glora_search.commands.launching import options
 from glora_search.comparison.chart import draw
@@ -14,7 +15,7 @@ from glora_search.comparison.methods import chosen
 from glora_search.comparison.standing import rows
 from glora_search.comparison.table import notes, table
 from glora_search.control import Cancelled, Paused
-from glora_search.display import terminal
+from glora_search.display import Display, terminal
 from glora_search.exits import INTERRUPTED, leave, terminate_as_interrupt
 from glora_search.output import console, write_rows
 from glora_search.places import Places
@@ -37,14 +38,23 @@ def run(
         mended = f"{ended.reason}\n" if isinstance(ended, Paused) and ended.reason else ""
         leave(f"{mended}Interrupted; what was finished is kept. Go on with:\n  {again}", INTERRUPTED)
     lines = rows(found)
+    picture = _picture(settings.name, lines, places, display)
     if wanted != "table":
         write_rows(lines, COLUMNS, wanted)
         return
-    picture = draw(settings.name, lines, places.comparison(settings.name) / "comparison.png")
     screen = console()
     screen.print(table(settings.name, lines))
     for note in (*notes(found, lines), *([f"picture: {picture}"] if picture else [])):
         screen.print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def _picture(name: str, lines: Sequence[Mapping[str, Any]], places: Places, display: Display) -> Path | None:
+    """Drawn if it can be: what goes wrong with fonts or disks must not cost a person the table."""
+    try:
+        return draw(name, lines, places.comparison(name) / "comparison.png")
+    except Exception as error:
+        display.note(f"The picture could not be drawn: {error}")
+        return None
 
 
 def _again(config: Path, count: int, first: int, methods: str, overrides: Sequence[str]) -> str:
