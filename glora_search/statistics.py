@@ -16,6 +16,8 @@ from math import sqrt
 
 import numpy as np
 
+TIED = 0.05  # the p-value above which two subnets are said to be tied
+
 
 def wilson(correct: float, n: int, z: float = 1.96) -> tuple[float, float]:
     """95% interval of a proportion `correct` (in [0, 1]) of n examples, by (1)."""
@@ -36,7 +38,7 @@ def binomial_test(b: int, c: int) -> float:
     for k in range(min(b, c) + 1):
         tail += chance
         chance = chance * (b + c - k) // (k + 1)
-    return min(1.0, 2 * tail / 2 ** (b + c))
+    return min(1.0, float(2 * tail / (1 << (b + c))))
 
 
 def paired_error(differences: np.ndarray) -> float:

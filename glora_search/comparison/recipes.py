@@ -25,6 +25,7 @@ REFERENCE_TRAINING: Mapping[str, Any] = {
     "augmentation": (),
     "head": "random",
     "draws": "uniform",
+    "around": "lora",
     "subnets": 1,
     "average": 0.0,
     "memory": 0.0,
@@ -38,7 +39,7 @@ SAME_SEARCH = (  # as many candidates, under one limit; racing changes no surviv
 REFERENCE_SEARCH: Mapping[str, Any] = {"algorithm": "evolution", "mutation_rate": 0.2}
 
 # options of a training that mean nothing to one subnet, and their `off`; the others serve a fixed method as well
-SUPERNET_ONLY: Mapping[str, Any] = {"draws": "uniform", "subnets": 1}
+SUPERNET_ONLY: Mapping[str, Any] = {"draws": "uniform", "around": "lora", "subnets": 1}
 
 
 def of_seed(settings: CampaignSettings, seed: int) -> CampaignSettings:
