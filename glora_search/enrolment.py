@@ -36,7 +36,7 @@ def enrolled(settings: CampaignSettings, store: Store) -> Campaign | None:
     except NotFound:
         return None
     before = parse(known.config, f"the config of {settings.name}")  # a setting that is newer than it has its default
-    if lines := difference(decisive(before), decisive(settings)):
+    if lines := difference(_decisive(before), _decisive(settings)):
         raise NameTaken(
             f"The campaign {settings.name!r} exists with another config:\n  "
             + "\n  ".join(lines)
@@ -54,7 +54,12 @@ def require_its_supernet(campaign: Campaign, recipe: str, store: Store) -> None:
         )
 
 
-def decisive(settings: CampaignSettings) -> dict[str, Any]:
+def differences(before: CampaignSettings, after: CampaignSettings) -> list[str]:
+    """`a.b: old -> new` for each setting that could change a number and differs."""
+    return difference(_decisive(before), _decisive(after))
+
+
+def _decisive(settings: CampaignSettings) -> dict[str, Any]:
     """The config without what is harmless."""
     config = settings.model_dump(mode="json")
     return config | {

@@ -17,8 +17,8 @@ from typing import Any
 
 from db.errors import NameTaken
 from glora_search.comparison.outcome import Outcome, from_dict
-from glora_search.enrolment import decisive
-from glora_search.settings import CampaignSettings, difference, parse
+from glora_search.enrolment import differences
+from glora_search.settings import CampaignSettings, parse
 from supernet.errors import BadInput, Corrupt
 from supernet.pace import Pace
 
@@ -70,7 +70,7 @@ class Ledger:
 
     def _require_same(self, config: Mapping[str, Any], path: Path) -> None:
         before = parse(config, f"the config in {path}")  # a setting that is newer than it has its default
-        if lines := difference(decisive(before), decisive(self.settings)):
+        if lines := differences(before, self.settings):
             raise NameTaken(
                 f"{path} is of another config:\n  "
                 + "\n  ".join(lines)
