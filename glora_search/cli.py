@@ -287,6 +287,26 @@ def predict(
 
 
 @app.command()
+def compare(
+    config: Config,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, each with splits of its own.")] = 3,
+    first_seed: Annotated[int, typer.Option("--first-seed", min=0, max=2**31, help="The first of them.")] = 101,
+    methods: Annotated[
+        str, typer.Option("--methods", help="Rows, as in `lora,random`; `ours` is always among them.")
+    ] = "default",
+    override: Override = None,
+    db: Db = DB,
+    runs: Runs = RUNS,
+    format: Rows = Format.TABLE,  # noqa: A002
+) -> None:
+    """Compare the search with fixed methods, random search and the reference's recipe. Again: go on."""
+    with civil():
+        from glora_search.commands import comparing
+
+        comparing.run(config, seeds, first_seed, methods, override or (), db, runs, format)
+
+
+@app.command()
 def doctor(db: Db = DB, format: Rows = Format.TABLE) -> None:  # noqa: A002
     """Check this machine: versions, devices, precision, Ray, the database."""
     with civil():

@@ -73,7 +73,7 @@ def conclude(
     found |= compared(finalists, best)
     export(subnet_of(inputs, trained, chosen.genome, figures(found)), to)
     reached("exported")
-    return found
+    return found | {"test_correct": scores[main][chosen.genome].correct.hex(), "test_split": tests[main].key()}
 
 
 def subnet_of(inputs: Inputs, trained: Trained, genome: str, figures: dict[str, Any]) -> Subnet:

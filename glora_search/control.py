@@ -24,9 +24,9 @@ class Cancelled(Exception):
 
 
 class Control:
-    """Asked often, looks at the database now and then."""
+    """Asked often, looks at the database now and then; without one, only signals ask for anything."""
 
-    def __init__(self, store: Store, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Store | None, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.store, self.name, self.clock = store, name, clock
         self.signalled = False
         self._asked: Command | None = None
@@ -39,7 +39,7 @@ class Control:
     def asked(self) -> Command | None:
         """`cancel`, `stop`, `pause` or None; a signal is a pause unless the database asks to cancel."""
         now = self.clock()
-        if now - self._looked >= POLL:
+        if self.store is not None and now - self._looked >= POLL:
             self._looked, self._asked = now, self.store.requested(self.name)
         return "pause" if self.signalled and self._asked != "cancel" else self._asked
 

@@ -53,6 +53,11 @@ def require_its_supernet(campaign: Campaign, recipe: str, store: Store) -> None:
         )
 
 
+def differences(before: CampaignSettings, after: CampaignSettings) -> list[str]:
+    """`a.b: old -> new` for each setting that could change a number and differs."""
+    return difference(_decisive(before), _decisive(after))
+
+
 def _decisive(settings: CampaignSettings) -> dict[str, Any]:
     """The config without what is harmless."""
     config = settings.model_dump(mode="json")

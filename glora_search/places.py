@@ -38,3 +38,7 @@ class Places:
     def export(self, name: str, chosen: str | None) -> Path:
         """The folder that the config names, or runs/NAME/export."""
         return Path(chosen) if chosen else self.runs / name / "export"
+
+    def comparison(self, name: str) -> Path:
+        """The folder of a comparison's outcomes, its trainings under way and its picture."""
+        return self.runs / f"{name}.compare"

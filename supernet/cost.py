@@ -48,18 +48,20 @@ class CostTask:
 
     def _candidate(self) -> float:
         """Seconds of a candidate of a supernet before its first step."""
-        training = self.training
-        untrained = adapt(training.backbone, training.space, training.seed)
-        tensors = {name: tensor.detach().numpy() for name, tensor in untrained.trained().items()}
-        scorer = Scorer(
-            ScoringTask(training.backbone, training.space, Trained(tensors, 0.0), self.validation, self.numerics)
-        )
+        scorer = untrained_scorer(self.training, self.validation, self.numerics)
         clock = [0.0]
         for number in range(CANDIDATES):
             begin = time.perf_counter()
-            scorer.score(scorer.supernet.space.draw(stream(training.seed, "baseline", number)))
+            scorer.score(scorer.supernet.space.draw(stream(self.training.seed, "baseline", number)))
             clock.append(clock[-1] + time.perf_counter() - begin)
         return _typical(clock[1:])
+
+
+def untrained_scorer(training: TrainingTask, validation: Split, numerics: Numerics) -> Scorer:
+    """Of a supernet before its first step, whose candidates take as long as those of any other."""
+    untrained = adapt(training.backbone, training.space, training.seed)
+    tensors = {name: tensor.detach().numpy() for name, tensor in untrained.trained().items()}
+    return Scorer(ScoringTask(training.backbone, training.space, Trained(tensors, 0.0), validation, numerics))
 
 
 def _typical(clock: list[float]) -> float:

@@ -48,7 +48,7 @@ def plan(config: Path, name: str | None, overrides: Sequence[str]) -> None:
 def _carry(settings: CampaignSettings, db: str, runs: Path, chosen: str) -> None:
     terminate_as_interrupt()
     display = terminal(sys.stderr)
-    again = f"glora-search resume {settings.name}{_options(db, runs)}"
+    again = f"glora-search resume {settings.name}{options(db, runs)}"
     try:
         report = run(settings, db, Places(runs), display)
     except Paused as paused:
@@ -67,7 +67,7 @@ def _carry(settings: CampaignSettings, db: str, runs: Path, chosen: str) -> None
         if _state(db, settings.name) == State.FAILED:  # what failed before it ran left nothing to resume
             display.note(f"The campaign stopped early; what was recorded is kept. Once mended, go on with:\n  {again}")
         raise
-    show_summary(settings.name, report, chosen, _options(db, runs))
+    show_summary(settings.name, report, chosen, options(db, runs))
 
 
 def _state(db: str, name: str) -> State | None:
@@ -79,7 +79,7 @@ def _state(db: str, name: str) -> State | None:
         return None
 
 
-def _options(db: str, runs: Path) -> str:
+def options(db: str, runs: Path) -> str:
     """The options that the next command needs too; a database's password is not repeated."""
     given = f" --db {shlex.quote(readable(db))}" if db != DEFAULT_DB else ""
     return given + (f" --runs {shlex.quote(str(runs))}" if runs != DEFAULT_RUNS else "")

@@ -248,7 +248,8 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
 
     def command(*arguments: object, **environment: str) -> Said:
         """A command of the program in this process. An error that it does not turn into a sentence is raised."""
-        monkeypatch.setattr("glora_search.commands.launching.terminate_as_interrupt", lambda: None)
+        for module in ("launching", "comparing"):
+            monkeypatch.setattr(f"glora_search.commands.{module}.terminate_as_interrupt", lambda: None)
         result = CliRunner().invoke(app, [str(each) for each in arguments], env=environment)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

@@ -1,0 +1,60 @@
+"""What the rows of one seed share: data, backbone, workers and the places of files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from glora_search.comparison.methods import LIMIT, named
+from glora_search.comparison.recipes import of_seed, whole
+from glora_search.display import Display
+from glora_search.inputs import Inputs, prepare
+from glora_search.places import Places
+from glora_search.settings import CampaignSettings
+from supernet.data import Split
+from supernet.settings import SpaceSettings
+from supernet.training import adapt
+from workers.trainer import Pool
+
+
+@dataclass(frozen=True)
+class Family:
+    """Of one seed. Its data can open the test set, which each row does once, at its end."""
+
+    inputs: Inputs  # of the config under this seed
+    pool: Pool
+    db: str
+    places: Places
+    display: Display
+
+    @property
+    def settings(self) -> CampaignSettings:
+        return self.inputs.settings
+
+    @property
+    def limit(self) -> int:
+        """Parameters of the fixed method that no searched subnet may exceed."""
+        space = in_space(self.inputs, whole(self.settings.space)).space
+        return space.parameters(named(LIMIT, space, self.settings.seed))
+
+    def splits(self, test: str) -> Mapping[str, str]:
+        """The hash of each split; that of the test split is known to whom opened it."""
+        return {"train": self.inputs.data.train.key(), "val": self.inputs.data.val.key(), "test": test}
+
+    def examples(self, test: int) -> Mapping[str, int]:
+        return {"train": len(self.inputs.data.train), "val": len(self.inputs.data.val), "test": test}
+
+    def open_test(self) -> Split:
+        """The first test set. Raises Missing if it is gone."""
+        return next(iter(self.inputs.data.tests.values()))()
+
+
+def family(settings: CampaignSettings, seed: int, pool: Pool, db: str, places: Places, display: Display) -> Family:
+    """Read what the rows of this seed work on. Raises BadInput, Missing or Infeasible; writes nothing."""
+    return Family(prepare(of_seed(settings, seed)), pool, db, places, display)
+
+
+def in_space(inputs: Inputs, space: SpaceSettings) -> Inputs:
+    """The same data and backbone with another space."""
+    settings = inputs.settings.model_copy(update={"space": space})
+    return replace(inputs, settings=settings, space=adapt(inputs.backbone, space, settings.seed).space)

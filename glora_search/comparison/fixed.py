@@ -1,0 +1,111 @@
+"""A fixed method's row, and the linear probe's: trained on train alone, scored on val, and once at the end on test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from glora_search import report
+from glora_search.comparison.family import Family, in_space
+from glora_search.comparison.methods import Fixed
+from glora_search.comparison.outcome import Outcome, Scores
+from glora_search.comparison.recipes import alone
+from glora_search.control import Control
+from glora_search.inputs import Inputs
+from glora_search.interrupts import interrupts
+from glora_search.shared_weights import recipe_of, trained_on, watched
+from supernet.checkpoint import load_trained, save_trained
+from supernet.data import Split
+from supernet.errors import Corrupt
+from supernet.evaluation import ScoringTask
+from supernet.numerics import Numerics
+from supernet.trained import Trained
+
+
+def fixed(family: Family, method: str, row: Fixed, numerics: Numerics, longer: int) -> Outcome:
+    """Train the genome with the config's epochs and, if these are more, with `longer`; then open the test set.
+
+    Raises Paused when interrupted: what was trained, and checkpoints, are kept until the outcome is.
+    """
+    inputs = in_space(family.inputs, row.space(family.settings.space))
+    seed, epochs = family.settings.seed, family.settings.training.epochs
+    genome = row.genome(inputs.space, seed)
+    several = [epochs, longer] if longer > epochs else [epochs]
+    trained = [_trained(family, inputs, method, genome, numerics, each) for each in several]
+    scoring = ScoringTask(inputs.backbone, inputs.settings.space, trained[0], inputs.data.val, numerics.in_float32())
+    scores, test = _scored(family, [replace(scoring, trained=each) for each in trained], genome, several)
+    return Outcome(
+        method,
+        seed,
+        genome,
+        inputs.space.parameters(genome),
+        family.examples(len(test)),
+        family.splits(test.key()),
+        numerics.as_dict(),
+        scores[0],
+        longer=scores[1] if len(scores) > 1 else None,
+    )
+
+
+def probed(family: Family, method: str, numerics: Numerics) -> Outcome:
+    """A head of its own on the backbone as it is."""
+    inputs = family.inputs
+    title = f"{method}, seed {family.settings.seed}"
+    trained = watched(family.pool, inputs.probe(numerics), family.display, title)
+    space = inputs.settings.space
+    scoring = ScoringTask(inputs.backbone, space, trained, inputs.data.val, numerics.in_float32(), head_only=True)
+    epochs = [family.settings.training.epochs]
+    scores, test = _scored(family, [scoring], inputs.space.smallest, epochs)
+    examples, splits = family.examples(len(test)), family.splits(test.key())
+    return Outcome(method, family.settings.seed, None, 0, examples, splits, numerics.as_dict(), scores[0])
+
+
+def forget(family: Family, method: str) -> None:
+    """Remove the trained tensors of a row whose outcome is kept."""
+    for path in _folder(family).glob(f"{method}.{family.settings.seed}.*.safetensors"):
+        path.unlink()
+
+
+def _trained(family: Family, inputs: Inputs, method: str, genome: str, numerics: Numerics, epochs: int) -> Trained:
+    """The subnet after so many epochs, from its file if it was trained before."""
+    settings = inputs.settings.model_copy(update={"training": alone(inputs.settings.training, epochs)})
+    inputs = replace(inputs, settings=settings)
+    name = hashlib.sha256(f"{recipe_of(inputs)} {genome}".encode()).hexdigest()
+    path = _folder(family) / f"{method}.{settings.seed}.{epochs}.safetensors"
+    if (known := _known(path, name)) is not None:
+        return known
+    task = replace(inputs.training(numerics), genome=genome)
+    title, checkpoint = f"{method}, seed {settings.seed}, {epochs} epochs", path.with_suffix(".checkpoint.safetensors")
+    control = Control(None, f"{family.settings.name}.compare")
+    with interrupts(control, family.display):
+        trained = trained_on(task, checkpoint, name, title, family.pool, family.display, control)
+        save_trained(trained, path, {"recipe": name})
+    return trained
+
+
+def _known(path: Path, name: str) -> Trained | None:
+    try:
+        trained, about = load_trained(path) if path.is_file() else (None, {})
+    except Corrupt:  # it is trained again
+        return None
+    return trained if about.get("recipe") == name else None
+
+
+def _scored(
+    family: Family, tasks: Sequence[ScoringTask], genome: str, epochs: Sequence[int]
+) -> tuple[list[Scores], Split]:
+    """The scores of each task's subnet on its own split, and on the test split, which is opened here; that split."""
+    vals = [report.score_all(family.pool, task, [genome])[0] for task in tasks]
+    test = family.open_test()
+    tests = [report.score_all(family.pool, replace(task, split=test), [genome])[0] for task in tasks]
+    scores = [
+        Scores(number, val.accuracy, tested.accuracy, tested.correct.hex(), task.trained.seconds)
+        for number, task, val, tested in zip(epochs, tasks, vals, tests, strict=True)
+    ]
+    return scores, test
+
+
+def _folder(family: Family) -> Path:
+    return family.places.comparison(family.settings.name)

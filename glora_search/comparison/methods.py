@@ -1,0 +1,86 @@
+"""The rows of a comparison as a table: the name of a method, and how its subnet comes about.
+
+| kind       | its subnet                                                                               |
+|------------|------------------------------------------------------------------------------------------|
+| `Probed`   | the backbone as it is, with a head of its own                                            |
+| `Fixed`    | one genome, known beforehand, trained alone                                              |
+| `Searched` | chosen by a campaign of its own                                                          |
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from glora_search.comparison.recipes import at_random, reference, unchanged, whole
+from glora_search.settings import CampaignSettings
+from supernet.errors import BadInput
+from supernet.methods import fixed_genome
+from supernet.randomness import stream
+from supernet.settings import SpaceSettings
+from supernet.space import Space
+
+OURS, LIMIT = "ours", "lora"  # what the others are compared with, and whose size nobody's search may exceed
+DRAWS = 101  # of which the one of median size is `mean_size`
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Linear probes of several learning rates, of which validation keeps one."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A genome of a space, which may differ from the one that is searched."""
+
+    genome: Callable[[Space, int], str]  # (space, seed)
+    space: Callable[[SpaceSettings], SpaceSettings]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A campaign whose settings differ from the config's."""
+
+    settings: Callable[[CampaignSettings], CampaignSettings]
+
+
+def named(method: str, space: Space, seed: int) -> str:
+    """A fixed method's genome, for any seed."""
+    return fixed_genome(space, method)
+
+
+def of_mean_size(space: Space, seed: int) -> str:
+    """Of DRAWS uniform draws the one of median size."""
+    draws = [space.draw(stream(seed, "baseline", number)) for number in range(DRAWS)]
+    return sorted(draws, key=space.parameters)[DRAWS // 2]
+
+
+def as_searched(space: SpaceSettings) -> SpaceSettings:
+    """The space that is searched."""
+    return space
+
+
+METHODS: Mapping[str, Probed | Fixed | Searched] = {
+    "linear_probe": Probed(),
+    "bias_of_linears": Fixed(partial(named, "bias_of_linears"), whole),
+    "lora": Fixed(partial(named, LIMIT), whole),
+    "ssf": Fixed(partial(named, "ssf"), whole),
+    "largest": Fixed(partial(named, "largest"), as_searched),
+    "mean_size": Fixed(of_mean_size, as_searched),
+    "random": Searched(at_random),
+    "paper": Searched(reference),
+    OURS: Searched(unchanged),
+}
+
+
+def chosen(text: str) -> tuple[str, ...]:
+    """The methods of a comma list, in the table's order, ours among them; `default` is all. Raises BadInput."""
+    names = [name for part in text.split(",") if (name := part.strip())]
+    wanted = {*(METHODS if "default" in names else ()), *(name for name in names if name != "default"), OURS}
+    for name in sorted(wanted - METHODS.keys()):
+        near = difflib.get_close_matches(name, METHODS, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(METHODS)}."
+        raise BadInput(f"--methods: no method is named {name!r}. {hint}")
+    return tuple(name for name in METHODS if name in wanted)

@@ -1,0 +1,73 @@
+"""What a step of one training takes beside a step of another and a candidate's scoring: timed in turn, A B C A B C.
+
+Whatever else the machine does falls on all three alike, so that their ratios hold where seconds alone would not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+from statistics import median
+
+import torch
+
+from supernet.cost import untrained_scorer
+from supernet.data import Split
+from supernet.numerics import Numerics, prepare_process
+from supernet.randomness import stream
+from supernet.training import Progress, TrainingTask, train
+
+WARMUP, ROUNDS = 2, 7
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Medians over the rounds, in seconds."""
+
+    supernet: float  # a step of the supernet's training
+    fixed: float  # a step of the other one
+    candidate: float  # what a candidate takes one worker, with a worker's threads
+
+
+@dataclass(frozen=True)
+class PaceTask:
+    """Time the steps of two trainings and the candidates of a search that are never made."""
+
+    supernet: TrainingTask
+    fixed: TrainingTask
+    validation: Split
+    numerics: Numerics  # of a scoring worker
+
+    def run(self) -> Iterator[Progress | Pace]:
+        """No progress, then the pace."""
+        training, scoring = self.supernet.numerics.threads_per_worker, self.numerics.threads_per_worker
+        prepare_process(training)
+        things = (_steps(self.supernet), training), (_steps(self.fixed), training), (self._candidates(), scoring)
+        rounds = [[self._timed(*thing) for thing in things] for _ in range(WARMUP + ROUNDS)]
+        yield Pace(*(median(times) for times in zip(*rounds[WARMUP:], strict=True)))
+
+    def _candidates(self) -> Iterator[object]:
+        scorer = untrained_scorer(self.supernet, self.validation, self.numerics)
+        for number in count():
+            yield scorer.score(scorer.supernet.space.draw(stream(self.supernet.seed, "baseline", number)))
+
+    def _timed(self, thing: Iterator[object], threads: int) -> float:
+        """Seconds that the next one takes, to the end of what it started on a GPU."""
+        prepare_process(threads)
+        self._settle()
+        begin = time.perf_counter()
+        next(thing)
+        self._settle()
+        return time.perf_counter() - begin
+
+    def _settle(self) -> None:
+        if self.numerics.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def _steps(task: TrainingTask) -> Iterator[object]:
+    """As many steps as are timed, however short the training."""
+    long = task.training.model_copy(update={"epochs": WARMUP + ROUNDS + 1})
+    return train(replace(task, training=long))
