@@ -74,6 +74,8 @@ def _kind(field: dict[str, Any]) -> str:
 
 
 def _list(items: dict[str, Any]) -> str:
+    if "enum" in items:
+        return f"list of {_kind(items)}"
     words = _kind(items).split(" ", 1)
     plural = {"whole": "whole numbers", "number": "numbers", "text": "texts"}[words[0]]
     limit = words[1].removeprefix("number").strip() if len(words) > 1 else ""
