@@ -22,7 +22,7 @@ from supernet.errors import Corrupt
 from supernet.numerics import Numerics
 from supernet.schedule import steps_an_epoch
 from supernet.trained import Trained, recipe
-from supernet.training import Checkpoint, Progress
+from supernet.training import Checkpoint, Progress, TrainingTask
 from workers.trainer import Pool, Task
 
 Result = TypeVar("Result")
@@ -51,13 +51,14 @@ def train_or_find(
             _record(trained, name, path, store)  # the database may be a new one
             display.note(f"Supernet {trained.fingerprint[:12]} was trained from the same recipe: not trained again.")
             return trained
-    trained = _train(inputs, numerics, pool, places.checkpoint(name), name, display, control)
+    task, checkpoint = inputs.training(numerics), places.checkpoint(name)
+    trained = trained_on(task, checkpoint, name, "train supernet", pool, display, control)
     reached("trained")
     about = {"recipe": name, "campaign": inputs.settings.name, "space": inputs.settings.space.model_dump(mode="json")}
     save_trained(trained, path, about)
     reached("supernet-saved")
     _record(trained, name, path, store)
-    places.checkpoint(name).unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
     display.note(f"Supernet {trained.fingerprint[:12]} frozen: {path}")
     return trained
 
@@ -68,21 +69,21 @@ def _record(trained: Trained, name: str, path: Path, store: Store) -> None:
     reached("supernet-recorded")
 
 
-def _train(
-    inputs: Inputs, numerics: Numerics, pool: Pool, path: Path, name: str, display: Display, control: Control
+def trained_on(
+    task: TrainingTask, path: Path, recipe: str, title: str, pool: Pool, display: Display, control: Control
 ) -> Trained:
     """Train from the last checkpoint, or from the start; checkpoints stream in and are kept while it runs."""
     try:
-        start = load_checkpoint(path, name)
+        start = load_checkpoint(path, recipe)
     except Corrupt as error:
         display.note(f"{error} Training starts over.")
         start = None
     if start is not None:
         display.note(f"Training goes on after step {start.step}.")
-    task = replace(inputs.training(numerics), start=start, checkpoint_every=CHECKPOINT_EVERY)
+    task = replace(task, start=start, checkpoint_every=CHECKPOINT_EVERY)
     an_epoch = steps_an_epoch(len(task.split), task.training.batch_size)
-    keep = partial(save_checkpoint, path=path, recipe=name)
-    return watched(pool, task, display, "train supernet", control, an_epoch, keep)
+    keep = partial(save_checkpoint, path=path, recipe=recipe)
+    return watched(pool, task, display, title, control, an_epoch, keep)
 
 
 def recipe_of(inputs: Inputs) -> str:

@@ -27,7 +27,7 @@ def show_summary(name: str, report: Mapping[str, Any], chosen: str, options: str
     screen.print(_table(name, report))
     seconds = report["seconds"]
     for line in (
-        f"candidate {report['chosen']}, {report['params']:,} parameters, merged without retraining "
+        f"candidate {report['chosen']}, {report['params']:,} parameters, merged {_how(report)} "
         f"(training {minutes(seconds['training'])}, search {minutes(seconds['search'])})",
         f"export: {report['export']}",
         *([f"picture: {report['picture']}"] if report.get("picture") else []),
@@ -54,7 +54,16 @@ def _table(name: str, report: Mapping[str, Any]) -> Table:
     figures = _figures(report["val_accuracy"], report["test_accuracy"], n)
     table.add_section()
     table.add_row("[bold]searched subnet[/]", f"{report['params']:,}", *(f"[bold]{text}[/]" for text in figures))
+    if again := report.get("refit"):
+        _, test, interval = _figures(0.0, again["test_accuracy"], n)
+        table.add_row("searched subnet, refitted", f"{report['params']:,}", "-", test, interval)
     return table
+
+
+def _how(report: Mapping[str, Any]) -> str:
+    """What happened to the weights between the search and the export."""
+    again = report.get("refit")
+    return f"after {again['epochs']} epochs of refit, {minutes(again['seconds'])}" if again else "without retraining"
 
 
 def _figures(validation: float, test: float, n: int) -> tuple[str, str, str]:
