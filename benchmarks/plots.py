@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,12 +40,17 @@ class Panel:
 
 
 def draw_growth(panels: Sequence[Panel], to: Path) -> None:
-    """Write a PNG with a plot for each panel, its vertical axis from zero."""
+    """Write a PNG with a plot for each panel."""
+    _save(growth_figure(panels), to)
+
+
+def growth_figure(panels: Sequence[Panel]) -> Canvas:
+    """A plot for each panel, its vertical axis from zero."""
     figure = _canvas(11, 3.2)
     for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
         _curve(axes, panel)
     figure.axes[0].set_ylabel("cost of a candidate, first point = 1")
-    _save(figure, to)
+    return figure
 
 
 def draw_costs(figures: Mapping[str, float], to: Path) -> None:
@@ -76,11 +82,20 @@ def _curve(axes: Axes, panel: Panel) -> None:
     axes.errorbar(panel.places, values, yerr=spread, color=OURS, marker="o", markersize=5, linewidth=1.2, capsize=3)
     for place, value in zip(panel.places, values, strict=True):
         axes.annotate(f"{value:.3g}", (place, value), (0, 7), textcoords="offset points", ha="center", fontsize=8)
+    doubling = _crowded(panel.places)
+    axes.set_xscale("log" if doubling else "linear")
     axes.set_xticks(panel.places, [f"{place:.3g}" for place in panel.places], fontsize=8)
+    axes.minorticks_off()
     axes.margins(x=0.12, y=0.15)
-    axes.set(xlabel=panel.label)
+    axes.set(xlabel=f"{panel.label}, log scale" if doubling else panel.label)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
+
+
+def _crowded(places: Sequence[float]) -> bool:
+    """Whether labels would overlap on a linear axis: two places nearer than a tenth of its length."""
+    gaps = [after - before for before, after in pairwise(places)]
+    return bool(gaps) and min(gaps) < (places[-1] - places[0]) / 10
 
 
 def _canvas(width: float, height: float) -> Canvas:

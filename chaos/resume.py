@@ -145,7 +145,7 @@ def killed(
     """
     search = {"population": 50, "generations": generations, "parents": 10, "crossover": 13, "mutation": 12}
     pool = {"backend": "ray" if workers else "local", "count": max(1, workers), "threads": 1}
-    config = tiny(folder / "inputs", search=search, workers=pool)
+    config = tiny(folder / "inputs", search=search, refit={"epochs": 1}, workers=pool)
     total = 50 + 25 * generations
     whole, hurt = Campaign(config, folder / "whole"), Campaign(config, folder / "hurt", url, broken)
     ended = whole.finish()

@@ -232,6 +232,11 @@ class Store:
         with self._writing_to(name) as (session, number):
             return record(session, number, candidate_id, key, outcome)
 
+    def remember(self, key: EvaluationKey, genome: str, outcome: Outcome) -> Outcome:
+        """Write what no candidate asked for to the memo; returns the first completed outcome of its key, or this."""
+        with self._writing() as session:
+            return memo.remember(session, key, genome, memo.sound(outcome))
+
     def score_float32(self, name: str, candidate_id: int, accuracy: float, loss: float) -> None:
         """Add a finalist's scores in float32."""
         with self._writing_to(name) as (session, number):

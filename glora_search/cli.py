@@ -43,6 +43,13 @@ class Report(StrEnum):
     JSON = "json"
 
 
+class By(StrEnum):
+    GENE = "gene"
+    KIND = "kind"
+    DEPTH = "depth"
+    LAYER = "layer"
+
+
 class SplitName(StrEnum):
     TRAIN = "train"
     VAL = "val"
@@ -232,6 +239,39 @@ def diff(
         from glora_search.commands import looking
 
         looking.diff(name, one, other, db, format)
+
+
+@app.command()
+def explain(
+    name: Name,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many of the best candidates are looked at.")] = 10,
+    by: Annotated[By, typer.Option("--by", help="Which genes matter, or where the parameters went.")] = By.GENE,
+    db: Db = DB,
+    runs: Runs = RUNS,
+    format: Rows = Format.TABLE,  # noqa: A002
+) -> None:
+    """Show what a search found: which genes matter, and the forms and parameters of every layer, also as a picture."""
+    with civil():
+        from glora_search.commands import explaining
+
+        explaining.explain(name, top, by, db, runs, format)
+
+
+@app.command()
+def ablate(
+    name: Name,
+    candidate: Annotated[int | None, typer.Argument(help="Id of the candidate; without it, the chosen one.")] = None,
+    gene: Annotated[str, typer.Option("--gene", help="Which genes, such as `*.A` or `blocks.3.*`.")] = "*",
+    forms: Annotated[bool, typer.Option("--forms", help="Try every other form of a gene, not `none` alone.")] = False,
+    db: Db = DB,
+    runs: Runs = RUNS,
+    format: Rows = Format.TABLE,  # noqa: A002
+) -> None:
+    """Score a candidate with one gene changed at a time: what each is worth."""
+    with civil():
+        from glora_search.commands import ablating
+
+        ablating.ablate(name, candidate, gene, forms, db, runs, format)
 
 
 @app.command()

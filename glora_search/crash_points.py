@@ -29,6 +29,8 @@ Point = Literal[
     "selected",  # a generation's survivors
     "probe-trained",  # the linear probe
     "finalists-scored",
+    "refitted",  # in memory only
+    "refit-saved",  # its file is whole
     "test-opened",
     "exported",
     "finished",

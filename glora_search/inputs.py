@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from glora_search.settings import CampaignSettings
 from supernet.backbone import Backbone, load_backbone
-from supernet.data import Data, load_data
+from supernet.data import Data, Split, load_data
+from supernet.data.split import joined
 from supernet.errors import BadInput
 from supernet.numerics import Numerics
 from supernet.probe import ProbeTask
 from supernet.space import Space
+from supernet.trained import Trained
 from supernet.training import TrainingTask, adapt
 from workers.threads import training_threads
 
@@ -29,6 +32,16 @@ class Inputs:
         settings = self.settings
         alone = replace(numerics, threads_per_worker=training_threads(settings.workers))
         return TrainingTask(self.backbone, settings.space, settings.training, self.data.train, settings.seed, alone)
+
+    @cached_property
+    def train_and_val(self) -> Split:
+        """Both together, for a refit."""
+        return joined(self.data.train, self.data.val)
+
+    def refit(self, trained: Trained, genome: str, numerics: Numerics) -> TrainingTask:
+        """The training of the chosen subnet alone, from the supernet's weights."""
+        task, settings = self.training(numerics), self.settings.refitting
+        return replace(task, training=settings, split=self.train_and_val, genome=genome, initial=trained)
 
     def probe(self, numerics: Numerics) -> ProbeTask:
         """The linear probe's training."""

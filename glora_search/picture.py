@@ -83,6 +83,8 @@ def _search(
 def _test(axes: Axes, report: Mapping[str, Any]) -> None:
     """Test accuracy of the searched subnet and of the baselines, with 95% intervals."""
     rows = [("searched subnet", report["params"], report["test_accuracy"], CHOSEN)]
+    if again := report.get("refit"):
+        rows.append(("searched subnet, refitted", report["params"], again["test_accuracy"], CHOSEN))
     baselines = sorted(report["baselines"].items(), key=lambda item: -item[1]["test_accuracy"])
     rows += [(key.replace("_", " "), row["params"], row["test_accuracy"], BASELINE) for key, row in baselines]
     rows.reverse()  # the first on top

@@ -35,6 +35,17 @@ class Places:
     def picture(self, name: str) -> Path:
         return self.runs / name / "candidates.png"
 
+    def anatomy(self, name: str) -> Path:
+        """Of `explain`."""
+        return self.runs / name / "anatomy.png"
+
+    def refit(self, name: str) -> Path:
+        """The chosen subnet, trained on after the search."""
+        return self.runs / name / "refit.safetensors"
+
+    def refit_checkpoint(self, name: str) -> Path:
+        return self.runs / name / "refit.checkpoint.safetensors"
+
     def export(self, name: str, chosen: str | None) -> Path:
         """The folder that the config names, or runs/NAME/export."""
         return Path(chosen) if chosen else self.runs / name / "export"

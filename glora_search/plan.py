@@ -23,10 +23,13 @@ def cost(inputs: Inputs, numerics: Numerics, pool: Pool) -> Costs:
 def seconds(inputs: Inputs, costs: Costs) -> dict[str, float]:
     """Expected seconds of training and search, with all workers busy."""
     settings = inputs.settings
-    return {
+    expected = {
         "training": costs.step * total_steps(settings.training, len(inputs.data.train)),
         "search": costs.candidate * candidates(settings.search) / settings.workers.count,
     }
+    if settings.refit.epochs:
+        expected["refit"] = costs.step * total_steps(settings.refitting, len(inputs.train_and_val))
+    return expected
 
 
 def expectation(inputs: Inputs, costs: Costs) -> str:

@@ -107,6 +107,20 @@ class ExportSettings(Settings):
     to: str | None = Field(default=None, description="folder of the export; default: runs/NAME/export")
 
 
+class RefitSettings(Settings):
+    """Whether the chosen subnet is trained on after the search. Off: the promise is a result without retraining."""
+
+    epochs: int = Field(default=0, ge=0, description="passes over training and validation images together; `0`: none")
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="peak learning rate; default: a tenth of training.learning_rate"
+    )
+
+    @field_validator("learning_rate", mode="before")
+    @classmethod
+    def _whole_numbers_are_floats(cls, value: object) -> object:
+        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class CampaignSettings(Settings):
     """One search, from config to export."""
 
@@ -117,8 +131,21 @@ class CampaignSettings(Settings):
     space: SpaceSettings = Field(default_factory=SpaceSettings, description="the forms at every site")
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="how the supernet is trained")
     search: SearchSettings = Field(default_factory=SearchSettings, description="how genomes are proposed")
+    refit: RefitSettings = Field(default_factory=RefitSettings, description="whether the choice is trained on")
     workers: WorkerSettings = Field(default_factory=WorkerSettings, description="who scores candidates")
     export: ExportSettings = Field(default_factory=ExportSettings, description="where the best subnet goes")
+
+    @property
+    def refitting(self) -> TrainingSettings:
+        """How the choice is trained on: as the supernet was, for fewer epochs, more gently, with a tenth of warm-up."""
+        rate = self.refit.learning_rate or self.training.learning_rate / 10
+        changed = {
+            "epochs": self.refit.epochs,
+            "learning_rate": rate,
+            "final_learning_rate": min(rate, self.training.final_learning_rate),
+            "warmup_epochs": self.refit.epochs / 10,
+        }
+        return self.training.model_copy(update=changed)
 
 
 def candidates(settings: SearchSettings) -> int:

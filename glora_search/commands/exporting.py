@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from db.records import Campaign, Status
-from db.store import Store, open_store
+from db.store import open_store
 from glora_search.conclusion import figures, subnet_of
-from glora_search.inputs import prepare
 from glora_search.output import write_rows, write_value
 from glora_search.places import Places
-from glora_search.settings import read_config, recalled
-from glora_search.shared_weights import recipe_of
+from glora_search.refit import refitted
+from glora_search.reopening import reopened, scored_candidate
+from glora_search.settings import read_config
 from glora_search.statistics import wilson
-from supernet.checkpoint import load_trained
 from supernet.data import Split, load_data
 from supernet.data.images import decode
-from supernet.errors import BadInput, Corrupt
+from supernet.errors import BadInput
 from supernet.export import export
 from supernet.exported import Exported, accuracy, classify, load_export
 from supernet.settings import DataSettings
@@ -28,25 +26,18 @@ def export_candidate(name: str, candidate_id: int | None, best: bool, to: Path, 
     """Merge one candidate of a campaign whose supernet is trained."""
     if best and candidate_id is not None:
         raise BadInput("Pass --id or --best, not both.")
+    places = Places(runs)
     with open_store(db, create=False) as store:
         campaign = store.campaign(name)
-        number = candidate_id if candidate_id is not None else _chosen(store, campaign)
-        candidate = store.candidate(name, number)
-    if candidate.status != Status.COMPLETED:
-        raise BadInput(f"Candidate {candidate.id} of {name} is {candidate.status}: only scored ones can be exported.")
-    inputs = prepare(recalled(campaign.config, name))
-    trained, _ = load_trained(Places(runs).supernet(recipe_of(inputs)))
-    if trained.fingerprint != campaign.fingerprint:
-        raise Corrupt(f"The supernet of {name} was trained anew since its candidates were scored: launch it again.")
+        candidate = scored_candidate(store, campaign, candidate_id)
+    inputs, trained = reopened(campaign, places)
     report = campaign.report or {}
-    known = (
-        figures(report)
-        if report.get("genome") == candidate.genome
-        else {
-            "adapted parameters": f"{candidate.params:,}",
-            "validation accuracy (in the search)": "-" if candidate.accuracy is None else f"{candidate.accuracy:.2%}",
-        }
-    )
+    if report.get("genome") == candidate.genome:
+        known = figures(report)
+        trained = refitted(inputs, trained, candidate.genome, places) if "refit" in report else trained
+    else:
+        accuracy = "-" if candidate.accuracy is None else f"{candidate.accuracy:.2%}"
+        known = {"adapted parameters": f"{candidate.params:,}", "validation accuracy (in the search)": accuracy}
     export(subnet_of(inputs, trained, candidate.genome, known), to)
     print(f"Exported candidate {candidate.id} of {name} to {to}. Next: glora-search verify {to}")
 
@@ -84,16 +75,6 @@ def predict_images(folder: Path, images: Sequence[Path], chosen: str) -> None:
         for path, (label, probability) in zip(images, found, strict=True)
     ]
     write_rows(rows, ("image", "label", "probability"), chosen)
-
-
-def _chosen(store: Store, campaign: Campaign) -> int:
-    """The report's choice, or the best so far."""
-    if campaign.report is not None:
-        return int(campaign.report["chosen"])
-    best = store.progress(campaign.name).best
-    if best is None or best.status != Status.COMPLETED:
-        raise BadInput(f"The campaign {campaign.name!r} has no scored candidate yet.")
-    return best.id
 
 
 def _split(data: str, name: str, exported: Exported) -> Split:

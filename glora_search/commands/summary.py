@@ -27,7 +27,7 @@ def show_summary(name: str, report: Mapping[str, Any], chosen: str, options: str
     screen.print(_table(name, report))
     seconds = report["seconds"]
     for line in (
-        f"candidate {report['chosen']}, {report['params']:,} parameters, merged without retraining "
+        f"candidate {report['chosen']}, {report['params']:,} parameters, merged {_how(report)} "
         f"(training {minutes(seconds['training'])}, search {minutes(seconds['search'])})",
         *_tied(report),
         f"export: {report['export']}",
@@ -55,6 +55,9 @@ def _table(name: str, report: Mapping[str, Any]) -> Table:
     figures = *_figures(report["val_accuracy"], val), *_figures(report["test_accuracy"], n)
     table.add_section()
     table.add_row("[bold]searched subnet[/]", f"{report['params']:,}", *(f"[bold]{text}[/]" for text in figures))
+    if again := report.get("refit"):
+        tested = _figures(again["test_accuracy"], n)
+        table.add_row("searched subnet, refitted", f"{report['params']:,}", "-", "-", *tested)
     return table
 
 
@@ -79,3 +82,9 @@ def _tied(report: Mapping[str, Any]) -> list[str]:
         f"{tied['count']} of the {others} other finalists {are} statistically tied with it (McNemar, p > {TIED}); the "
         f"smallest of them is candidate {smallest['id']} with {smallest['params']:,} parameters"
     ]
+
+
+def _how(report: Mapping[str, Any]) -> str:
+    """What happened to the weights between the search and the export."""
+    again = report.get("refit")
+    return f"after {again['epochs']} epochs of refit, {minutes(again['seconds'])}" if again else "without retraining"

@@ -36,7 +36,14 @@ SAME_SEARCH = (  # as many candidates, under one limit; racing changes no surviv
     *("population", "generations", "parents", "crossover", "mutation", "max_parameters", "budget", "finalists"),
     *("racing", "round"),
 )
-REFERENCE_SEARCH: Mapping[str, Any] = {"algorithm": "evolution", "mutation_rate": 0.2}
+REFERENCE_SEARCH: Mapping[str, Any] = {
+    "algorithm": "evolution",
+    "mutation_rate": 0.2,
+    "rank": "accuracy",
+    "first": "uniform",
+    "views": 0,
+    "choice": "best",
+}
 
 # options of a training that mean nothing to one subnet, and their `off`; the others serve a fixed method as well
 SUPERNET_ONLY: Mapping[str, Any] = {"draws": "uniform", "around": "lora", "subnets": 1}

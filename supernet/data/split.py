@@ -43,6 +43,15 @@ class Split:
         return digest.hexdigest()
 
 
+def joined(one: Split, other: Split) -> Split:
+    """The examples of both, in this order."""
+    return Split(
+        np.concatenate([one.images, other.images]),
+        np.concatenate([one.labels, other.labels]),
+        one.examples + other.examples,
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Data:
     """A data set as the driver holds it; only its `Split`s travel: it refuses to be pickled or copied. A test set is

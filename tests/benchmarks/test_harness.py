@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from benchmarks.campaign import recipe_seconds
 from benchmarks.figures import HEADLINES, Figure, Ratio, at_least, at_most, beside
 from benchmarks.machine import machine, sentence
 from benchmarks.page import BEGIN, END, row, write_page, write_results
-from benchmarks.plots import COSTS, draw_costs
+from benchmarks.plots import COSTS, Panel, draw_costs, growth_figure
 from benchmarks.racing import Beside
 from benchmarks.timing import Times, in_turn
 
@@ -113,3 +114,16 @@ def test_costs_are_drawn_of_the_figures_that_are_there(tmp_path: Path) -> None:
     draw_costs({key: 1.0 for key, _, _ in COSTS}, to)
     assert to.read_bytes().startswith(b"\x89PNG")
     assert {key for key, _, _ in COSTS[:5]} <= set(HEADLINES)
+
+
+def test_the_labels_of_an_axis_do_not_overlap() -> None:
+    """Sizes that double crowd near zero on a linear axis."""
+    ratio = Ratio(1.0, 0.9, 1.1)
+    sizes = {"pixels": (28.0, 56.0, 98.0, 140.0), "population": (25.0, 50.0, 100.0, 200.0, 400.0)}
+    panels = [Panel(key, key, each, tuple(map(str, each)), (ratio,) * len(each)) for key, each in sizes.items()]
+    figure = growth_figure(panels * 2)
+    figure.draw_without_rendering()
+    for axes, places in zip(figure.axes, [*sizes.values()] * 2, strict=True):
+        labels = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+        assert len(labels) == len(places)
+        assert not any(one.overlaps(other) for one, other in pairwise(labels))

@@ -12,7 +12,7 @@ from chaos.figures import unmet
 from chaos.resume import killed, training
 from glora_search.crash_points import POINTS, VARIABLE, reached
 
-POINTS_OF_A_TEST = ("supernet-saved", "proposed", "recorded", "exported")
+POINTS_OF_A_TEST = ("supernet-saved", "proposed", "recorded", "refit-saved", "exported")
 
 
 def test_a_killed_search_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:

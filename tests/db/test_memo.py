@@ -31,6 +31,14 @@ def test_a_completed_result_answers_every_campaign_with_that_key(both: Store, co
         assert both.known(name, key, ["aaa", "aba", "never"]) == {"aaa": completed(0.7)}
 
 
+def test_what_no_candidate_asked_for_is_remembered_for_everybody(both: Store, completed, key) -> None:
+    assert both.remember(key, "aba", completed(0.7)) == completed(0.7)
+    assert both.remember(key, "aba", completed(0.9)) == completed(0.7), "the first one stays"
+    for name in ("digits", "other"):
+        assert both.known(name, key, ["aaa", "aba"]) == {"aba": completed(0.7)}
+        assert both.progress(name).completed == 0
+
+
 @pytest.mark.parametrize("part", ["fingerprint", "split", "numerics"])
 def test_another_key_knows_nothing(both: Store, completed, key: EvaluationKey, part: str) -> None:
     both.record("digits", 0, key, completed(0.7))

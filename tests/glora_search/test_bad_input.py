@@ -197,6 +197,8 @@ def test_a_database_that_cannot_be_used(refused: Callable[..., str], db: str, sa
         ("candidates", "tiny"),
         ("show", "tiny", 0),
         ("diff", "tiny", 0, 1),
+        ("explain", "tiny"),
+        ("ablate", "tiny"),
         ("resume", "tiny"),
         ("export", "tiny", "--to", "to"),
         ("db", "check"),

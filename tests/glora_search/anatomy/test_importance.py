@@ -1,0 +1,120 @@
+"""A gene that decides is found, and a search in which no gene matters calls none important."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glora_search.anatomy.deviations import LEVELS, SIGNIFICANT, holm
+from glora_search.anatomy.draws import draw_shares
+from glora_search.anatomy.importance import against, importance
+from supernet.space import Space
+
+
+def certain(rows: list[dict[str, Any]], group: str = "top") -> list[tuple[str, str]]:
+    """What is called important."""
+    return [(row["what"], row["form"]) for row in rows if row[f"{group}_adjusted"] < SIGNIFICANT]
+
+
+@pytest.mark.parametrize("algorithm", ["evolution", "random"])
+def test_a_kind_of_gene_that_decides_is_found(
+    vit_b: Space, judged: Callable[..., Any], survived: Callable[..., Any], algorithm: str
+) -> None:
+    def judge(forms: dict[str, str]) -> float:
+        return sum(form == "lora4" for name, form in forms.items() if name.endswith("attn.qkv.B")) / 12
+
+    rows = importance(survived(vit_b, judged(vit_b, judge), algorithm=algorithm, generations=5))
+    assert ("attn.qkv.B", "lora4") in certain(rows)
+    for level, what in (("support", "B"), ("layer", "attn.qkv.B")):
+        farthest = min((row for row in rows if row["level"] == level), key=lambda row: row["top_p"])
+        assert (farthest["what"], farthest["form"]) == (what, "lora4")
+
+
+def test_a_single_gene_that_decides_is_found_among_hundreds(
+    vit_b: Space, judged: Callable[..., Any], survived: Callable[..., Any]
+) -> None:
+    def judge(forms: dict[str, str]) -> float:
+        return float(forms["blocks.7.mlp.fc1.D"] == "vector")
+
+    found = certain(importance(survived(vit_b, judged(vit_b, judge), 30, algorithm="random", generations=5)))
+    assert ("blocks.7.mlp.fc1.D", "vector") in found
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("limit", [None, 400_000])
+def test_where_no_gene_matters_none_is_called_important(
+    vit_b: Space, survived: Callable[..., Any], answer: Callable[..., Any], seed: int, limit: int | None
+) -> None:
+    """Accuracy is a hash of the genome. The survivors are relatives, and share many forms."""
+    found = survived(vit_b, answer(), seed=seed, generations=8, max_parameters=limit)
+    assert certain(importance(found)) == []
+
+
+def test_a_test_that_takes_relatives_for_strangers_would_call_many_important(
+    vit_b: Space, survived: Callable[..., Any], answer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control of the law above."""
+    found = survived(vit_b, answer(), generations=8)
+
+    def strangers(candidates: Any, members: Any, *_: Any) -> np.ndarray:
+        return np.tile([each.id for each in members], (1000, 1))
+
+    monkeypatch.setattr("glora_search.anatomy.deviations.dropped", strangers)
+    assert len(certain(importance(found))) > 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_candidates_that_are_large_as_a_whole_are_not_taken_for_many_observations(
+    vit_b: Space, seed: int, survivors_of: Callable[..., Any]
+) -> None:
+    """Draws of very different sizes, of which ten are called the best for no reason."""
+    generator = np.random.default_rng(seed)
+    genomes = [vit_b.draw(generator, int(generator.integers(50_000, 1_500_000))) for _ in range(60)]
+    assert certain(importance(survivors_of(vit_b, genomes, "stratified"))) == []
+
+
+def test_the_forms_of_a_gene_have_shares_that_sum_to_one_at_every_level(
+    vit_b: Space, survived: Callable[..., Any], answer: Callable[..., Any]
+) -> None:
+    rows = importance(survived(vit_b, answer(), generations=2))
+    assert {row["level"] for row in rows} == set(LEVELS)
+    for level, sites in (("support", 5), ("layer", 20), ("gene", 240)):
+        for share in ("draw", "top", "front"):
+            total: dict[str, float] = {}
+            for row in rows:
+                if row["level"] == level:
+                    total[row["what"]] = total.get(row["what"], 0.0) + row[share]
+            assert len(total) == sites
+            assert list(total.values()) == pytest.approx([1.0] * sites)
+
+
+def test_under_a_limit_draws_are_counted_and_not_taken_from_the_alphabet(
+    vit_b: Space, survived: Callable[..., Any], answer: Callable[..., Any]
+) -> None:
+    found = survived(vit_b, answer(), algorithm="random", generations=5, max_parameters=200_000)
+    drawn = draw_shares(found.genes, found.draws)["mlp.fc1", "B"]
+    assert drawn["lora4"] < 0.1 < 0.25 < drawn["scalar"]
+
+
+def test_without_draws_the_alphabet_is_what_is_compared_with_and_that_is_said(
+    small: Space, survived: Callable[..., Any], answer: Callable[..., Any]
+) -> None:
+    found = survived(small, answer(), top=3, population=24, generations=0)  # enumerated
+    assert found.draws == ()
+    assert set(draw_shares(found.genes, found.draws)["a", "E"].values()) == {0.5}
+    assert "since no candidate of this search was drawn" in against(found)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holms_correction_is_between_none_and_bonferronis(p: list[float]) -> None:
+    adjusted = holm(p)
+    for before, after in zip(p, adjusted, strict=True):
+        assert before <= after <= min(1.0, before * len(p)) or after == max(adjusted)
+    assert min(adjusted) == min(1.0, min(p) * len(p))
+    order = sorted(range(len(p)), key=p.__getitem__)
+    assert [adjusted[place] for place in order] == sorted(adjusted)
