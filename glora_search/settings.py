@@ -50,14 +50,14 @@ class SearchSettings(Settings):
         description="`evolution` (by `rank`), `nsga2` (error and parameters) or `random` (as many draws)",
     )
     rank: Rank = Field(
-        default="loss",
-        description="what makes a candidate better, as parent and as finalist: the lower `loss` on the validation "
-        "split, of equal ones the more accurate; or `accuracy`, then the lower loss",
+        default="accuracy",
+        description="what makes a candidate better, as parent and as finalist: the higher `accuracy` on the validation "
+        "split, of equal ones the lower loss; or the lower `loss`, then the higher accuracy",
     )
     first: Literal["stratified", "uniform"] = Field(
-        default="stratified",
-        description="generation 0: `stratified` draws span the sizes from the smallest to the largest subnet under "
-        "the limit; `uniform` draws every form alike. Random search is always `uniform`",
+        default="uniform",
+        description="generation 0: `uniform` draws every form alike; `stratified` draws span the sizes from the "
+        "smallest to the largest subnet under the limit. Random search is always `uniform`",
     )
     population: Positive = Field(default=50, description="candidates of generation 0, and places in NSGA-II")
     generations: int = Field(default=20, ge=0, description="generations after the first")

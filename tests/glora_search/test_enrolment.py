@@ -46,7 +46,7 @@ def test_a_campaign_from_before_it_could_be_said_ranks_by_accuracy_and_begins_un
         config = store.campaign("tiny").config
     assert recalled(config, "tiny") == workshop.settings(search=EARLIER)
     with pytest.raises(NameTaken, match=r"search\.rank: accuracy -> loss\n  search\.first: uniform -> stratified"):
-        workshop.launch()
+        workshop.launch(search={"rank": "loss", "first": "stratified"})
     rewritten(workshop, "UPDATE campaigns SET state = 'paused', report = NULL")
     rewritten(workshop, "DELETE FROM candidates WHERE generation > 0")
     resume("tiny", workshop.db, workshop.places.runs, "json")
