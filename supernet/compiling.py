@@ -33,7 +33,7 @@ def compile_into(plain: nn.Module, supernet: Supernet, genome: str) -> dict[str,
     unwire(plain)
     kept: dict[str, dict[str, str]] = {}  # site -> gene -> form
     chosen = supernet.forms(genome)
-    for site, rewired in reversed(supernet.rewired.items()):
+    for site, rewired in reversed(list(supernet.rewired.items())):
         rest = _compile(plain, supernet, rewired, chosen[site], kept)
         if rest:
             kept[site] = rest

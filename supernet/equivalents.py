@@ -55,7 +55,7 @@ def with_prefix(block: nn.Module, prompts: Tensor) -> nn.Module | None:
     """A copy of the block that computes what it computes beside the prompts (n, d); None if it is no plain Block."""
     if type(block) is not Block or type(block.attn) is not Attention:
         return None
-    attention = block.attn
+    attention = cast(Attention, block.attn)
     split = attention.qkv(block.norm1(prompts)).unflatten(-1, (3, attention.num_heads, attention.head_dim))
     _, keys, values = split.permute(1, 2, 0, 3).unbind(0)  # (heads, n, d_h) each
     made = copy.deepcopy(block)
@@ -68,11 +68,9 @@ def widened(
     mlp: nn.Module, act: Callable[[Tensor], Tensor], into: Tensor, into_bias: Tensor, back: Tensor, back_bias: Tensor
 ) -> nn.Module | None:
     """A copy of the MLP with r more hidden units, equation (2); None if its activation is another, or it has a norm."""
-    if (
-        type(mlp) is not Mlp
-        or SAME.get(type(cast(nn.Module, mlp.act))) is not act
-        or not isinstance(mlp.norm, nn.Identity)
-    ):
+    if type(mlp) is not Mlp or not isinstance(mlp.norm, nn.Identity):
+        return None
+    if SAME.get(type(cast(nn.Module, mlp.act))) is not act:
         return None
     if getattr(mlp.act, "approximate", "none") != "none" or not _has_biases(mlp):
         return None

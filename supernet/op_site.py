@@ -80,7 +80,7 @@ class OpSite(nn.Module):
         for at in (slice(start, start + step) for start in range(0, len(original), step)):
             self._merge_rows(forms, at, weight[at], shifted, scratch)
         if bias is not None:
-            bias.copy_(shifted)
+            bias.copy_(cast(Tensor, shifted))
 
     def _merge_rows(
         self, forms: Mapping[str, str], at: slice, weight: Tensor, shifted: Tensor | None, scratch: Tensor

@@ -9,8 +9,8 @@ Of the frozen W0 no gradient is wanted, so those of the small factors come from 
     d_b = dy^T 1, in one product with d_down                                                 (2)
 
 Only a gain of full size (out, in), or a dense shift, needs dy^T x (out, in): there (1) is left to autograd. On a CPU a
-pass over the tokens' outputs costs about a twentieth of the product itself, so (1) is merged into a weight where that is
-possible.
+pass over the tokens' outputs costs about a twentieth of the product itself, so (1) is merged into a weight where that
+is possible.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from timm.layers import Attention
 from timm.models.vision_transformer import Block, ParallelThingsBlock, ResPostBlock, VisionTransformer
@@ -136,7 +137,7 @@ def _ops(path: str, module: nn.Module) -> Iterator[Place]:
     if not isinstance(module, tuple(OPS)) or module.weight is None:
         return
     kind = next(kind for types, kind in OPS.items() if isinstance(module, types))
-    out, width = as_matrix(module.weight).shape
+    out, width = as_matrix(cast(Tensor, module.weight)).shape
     yield Place(path, kind, path, module, (out, width))
     if path.endswith(".qkv"):
         third = out // 3

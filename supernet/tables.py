@@ -1,8 +1,8 @@
 """Spaces as tables: which choice stands at which sites under which gene. A method is a row or a few. No torch.
 
 A site pattern is a path in the model in which `*` stands for one part and `**` for any; `[q]`, `[k]` or `[v]` behind
-it are a third of a fused qkv. `blocks.3.attn.core` is the attention's inner function, `blocks.3.ffn` the residual branch
-of the MLP with its norm. A choice is a file of supernet/choices, or one of several in it as in `glora.B`.
+it are a third of a fused qkv. `blocks.3.attn.core` is the attention's inner function, `blocks.3.ffn` the residual
+branch of the MLP with its norm. A choice is a file of supernet/choices, or one of several in it as in `glora.B`.
 The numbers are those of the papers for a ViT-B/16; sources and formulas are in the choices' own files.
 """
 

@@ -32,7 +32,7 @@ def wire(model: nn.Module, arounds: Mapping[Place, Around]) -> None:
     A site is given before those within it, as `sites.places` gives them: the inner one is wrapped first.
     """
     unwire(model)
-    for place, around in reversed(arounds.items()):
+    for place, around in reversed(list(arounds.items())):
         module = model.get_submodule(place.path)
         module.__dict__["forward"] = _wrapped(place.name, module, around)
 

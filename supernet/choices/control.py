@@ -56,8 +56,9 @@ class Control(nn.Module):
 
     def mixed(self, u: Tensor) -> Tensor:
         """mix(u) of equation (1), slice by slice: (batch, N, d) -> (batch, N, d)."""
-        parts = u.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (batch, heads, N, d / heads)
-        return ((parts @ parts.transpose(-2, -1)).softmax(-1).to(u.dtype) @ parts).transpose(1, 2).flatten(-2)
+        parts = u.view(*u.shape[:-1], self.heads, -1).transpose(1, 2)  # (batch, heads, N, d / heads)
+        weights = (parts @ parts.transpose(-2, -1)).softmax(-1).to(u.dtype)
+        return (weights @ parts).transpose(1, 2).flatten(-2)
 
     def entries(self, form: str) -> Iterable[tuple[str, Index]]:
         if form == "none":

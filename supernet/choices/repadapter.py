@@ -48,23 +48,25 @@ class RepAdapter(nn.Module):
         self.forms = (*sized("rank", options.ranks, lambda k: k * width + k + k * width // groups + width), NONE)
 
     def terms(self, form: str, weight: Tensor, bias: Tensor | None) -> Terms:
-        p = self.stored(form)
-        seen = weight.view(len(weight), len(p["back"]), -1)  # W0 by groups of inputs: (out, G, in / G)
-        down = torch.einsum("ogi,gik->ogk", seen, p["back"]).flatten(1)  # s W0 U: (out, k)
-        shift = down @ p["into_bias"].flatten() + weight @ p["back_bias"]
-        return Terms(down=down, up=p["into"].flatten(0, 1), bias=shift)
+        down, up, shift = self._factors(form, weight)
+        return Terms(down=down, up=up, bias=shift)
 
-    def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        terms = self.terms(form, weight, bias)
-        assert terms.down is not None
-        assert terms.up is not None
-        return terms.down @ terms.up, terms.bias
+    def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        down, up, shift = self._factors(form, weight)
+        return down @ up, shift
 
     def add(self, form: str, rows: Rows, weight: Tensor) -> Tensor:
-        terms = self.terms(form, rows.weight, rows.bias)
+        down, up, shift = self._factors(form, rows.weight)
         assert rows.merged_bias is not None, "RepAdapter is left out of the space of a layer without a bias"
-        rows.merged_bias.add_(terms.bias)
-        return torch.addmm(weight, terms.down, terms.up, out=rows.merged_weight)
+        rows.merged_bias.add_(shift)
+        return torch.addmm(weight, down, up, out=rows.merged_weight)
+
+    def _factors(self, form: str, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(s W0 U (out, k), D (k, in), s W0 (U b_D + b_U) (out,)) of some rows of W0 (out, in)."""
+        p = self.stored(form)
+        groups = weight.view(len(weight), len(p["back"]), -1)  # of inputs: (out, G, in / G)
+        down = torch.einsum("ogi,gik->ogk", groups, p["back"]).flatten(1)
+        return down, p["into"].flatten(0, 1), down @ p["into_bias"].flatten() + weight @ p["back_bias"]
 
     def entries(self, form: str) -> Iterable[tuple[str, Index]]:
         if form == "none":
