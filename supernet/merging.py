@@ -31,7 +31,7 @@ class Merger:
         self.supernet, self.plain = supernet, plain
         self.ops = {path: cast(nn.Linear, plain.get_submodule(path)) for path in supernet.ops}
         self.held: dict[str, Mapping[str, str]] = {}  # site -> the forms that its layer holds
-        self.wired: dict[str, Mapping[str, str]] = {}  # site -> the forms that are wired around it
+        self.wired: Mapping[str, Mapping[str, str]] | None = None  # site -> the forms that are wired around it
         self.scratch = _scratch([as_matrix(site.op.weight) for site in supernet.ops.values()])
         cast(nn.Linear, plain.get_classifier()).load_state_dict(supernet.head.state_dict())  # type: ignore[operator]
 
