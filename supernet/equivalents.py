@@ -56,7 +56,9 @@ def with_prefix(block: nn.Module, prompts: Tensor) -> nn.Module | None:
     if type(block) is not Block or type(block.attn) is not Attention:
         return None
     attention = cast(Attention, block.attn)
-    split = attention.qkv(cast(nn.Module, block.norm1)(prompts)).unflatten(-1, (3, attention.num_heads, attention.head_dim))
+    split = attention.qkv(cast(nn.Module, block.norm1)(prompts)).unflatten(
+        -1, (3, attention.num_heads, attention.head_dim)
+    )
     _, keys, values = split.permute(1, 2, 0, 3).unbind(0)  # (heads, n, d_h) each
     made = copy.deepcopy(block)
     made.attn = with_constants(attention, attention.k_norm(keys), values)

@@ -236,7 +236,9 @@ def test_thirds_are_merged_in_parts_as_at_once(pair_of: PairOf, rows: int) -> No
             weight, bias = torch.empty_like(site.op.weight), torch.empty_like(site.op.bias)
             site.merge(forms, weight, bias, weight.new_empty(2, 16 * rows))
             expected = site.op.weight + sum(
-                each for gene, form in forms.items() if (each := site.choices[gene].delta(form, *site.op.parameters())[0]) is not None
+                each
+                for gene, form in forms.items()
+                if (each := site.choices[gene].delta(form, *site.op.parameters())[0]) is not None
             )
             assert (weight - expected).abs().max() < 1e-14, path
 
@@ -314,7 +316,10 @@ def test_a_config_writes_down_a_mix_of_methods(pair_of: PairOf, images: Tensor) 
     ("row", "said"),
     [
         ({"choice": "lorra"}, "no choice is named 'lorra'.*Did you mean 'lora'"),
-        ({"sites": "blocks.9.mlp.fc1"}, r"lora \(lora\) can stand at a linear or conv; 'blocks.9.mlp.fc1' names no site"),
+        (
+            {"sites": "blocks.9.mlp.fc1"},
+            r"lora \(lora\) can stand at a linear or conv; 'blocks.9.mlp.fc1' names no site",
+        ),
         ({"sites": "blocks.*.norm1"}, "'blocks.\\*.norm1' is a norm"),
         ({"options": {"rank": [4]}}, r"space.options.lora: lora has no option 'rank'.*Did you mean 'ranks'"),
         ({"options": {"ranks": [0]}}, r"space.options.lora.ranks.0: .*greater than 0; got 0"),
