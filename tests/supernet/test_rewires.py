@@ -258,7 +258,7 @@ def test_the_gate_says_how_much_attention_goes_to_the_prefix() -> None:
 def test_drop_path_drops_what_stands_in_a_branch(pair_of: PairOf, images: Tensor) -> None:
     """A branch with its adapter is dropped whole, at mlp and at ffn, where the adapter's own part stays."""
     for name, stays in (("parallel_adapter", False), ("adaptformer", True)):
-        plain, supernet = pair_of(SpaceSettings(name=name), drop_path_rate=0.999)
+        _, supernet = pair_of(SpaceSettings(name=name), drop_path_rate=0.999)
         supernet.train()
         last = supernet.model.blocks[1]
         x = torch.randn(64, 5, 16, generator=torch.Generator().manual_seed(0)).double()
