@@ -58,7 +58,7 @@ class Prefix(nn.Module):
 
 def prefixed(k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """([P_k; K], [P_v; V]): (batch, heads, l + N, d_h) each."""
-    before = ((each.to(k.dtype).expand(len(k), -1, -1, -1), own) for each, own in ((keys, k), (values, v)))
+    before = ((each.to(k.dtype).expand(k.shape[0], -1, -1, -1), own) for each, own in ((keys, k), (values, v)))
     k, v = (torch.cat(pair, dim=2) for pair in before)
     return k, v
 

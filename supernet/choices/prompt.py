@@ -45,7 +45,7 @@ class Prompt(nn.Module):
 
     def around(self, form: str, f: Function, *x: Tensor) -> Tensor:
         (tokens,) = x
-        prompts = self.prompts[: size_of(form)].to(tokens.dtype).expand(len(tokens), -1, -1)
+        prompts = self.prompts[: size_of(form)].to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         return f(torch.cat([tokens, prompts], dim=1))[:, : tokens.shape[1]]
 
     def entries(self, form: str) -> Iterable[tuple[str, Index]]:
