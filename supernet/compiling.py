@@ -51,6 +51,12 @@ def outcomes(supernet: Supernet, genome: str) -> dict[str, Outcome]:
     return compile_into(plain, supernet, genome)
 
 
+def mergeable(outcomes: Mapping[str, Outcome]) -> Literal["yes", "partly", "no"]:
+    """Whether a subnet costs what a plain model of its shape costs: `yes` if nothing is kept, `no` if all of it is."""
+    kept = [outcome == "kept" for outcome in outcomes.values()]
+    return "yes" if not any(kept) else "no" if all(kept) else "partly"
+
+
 def _compile(
     plain: nn.Module,
     supernet: Supernet,

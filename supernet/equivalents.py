@@ -45,8 +45,8 @@ def with_constants(attention: Attention, keys: Tensor, values: Tensor) -> Prefix
     """A copy of the attention with constants (heads, n, d_h) beside its keys and values."""
     made = copy.deepcopy(attention)
     made.__class__ = PrefixedAttention
-    made.register_buffer("keys", keys.detach().clone())
-    made.register_buffer("values", values.detach().clone())
+    made.register_buffer("keys", keys.detach().clone(memory_format=torch.contiguous_format))
+    made.register_buffer("values", values.detach().clone(memory_format=torch.contiguous_format))
     return cast(PrefixedAttention, made)
 
 
