@@ -31,10 +31,6 @@ def row(sites: str, gene: str, choice: str, **options: Any) -> Row:
 
 
 TABLES: Mapping[str, tuple[Row, ...]] = {
-    "glora": (
-        row("blocks.**", "A", "glora.scaling"),
-        *(row("blocks.**", letter, f"glora.{letter}") for letter in "BCDE"),
-    ),
     "full": (row("**", "weight", "full"), row("**", "bias", "bitfit")),
     "linear_probe": (),
     "bitfit": (row("**", "bias", "bitfit"),),
@@ -61,6 +57,10 @@ TABLES: Mapping[str, tuple[Row, ...]] = {
         row("blocks.*", "prompt", "prompt", lengths=[10, 5, 1]),
         row("blocks.*.attn.qkv", "lora", "lora", ranks=[10, 5, 1]),
         row("blocks.*.mlp", "adapter", "bottleneck", ranks=[10, 5, 1], activation="quick_gelu", insertion="after"),
+    ),
+    "glora": (
+        row("blocks.**", "A", "glora.scaling"),
+        *(row("blocks.**", letter, f"glora.{letter}") for letter in "BCDE"),
     ),
     "unified": (
         row("blocks.*.attn.core", "prefix", "prefix", lengths=[10, 5]),

@@ -265,6 +265,19 @@ def test_a_space_is_trained_and_scored_as_any_other(
     assert found.loss == pytest.approx(float(expected), rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["ssf", "repadapter", "full", "noah", "unified", "control", "vpt_shallow"])
+def test_a_space_works_in_bfloat16(scoring: ScoringTask, name: str) -> None:
+    """In training under autocast, and in scoring, where Linears hold their weights in it."""
+    space, half = SpaceSettings(name=name), replace(scoring.numerics, precision="bfloat16")
+    settings = TrainingSettings(epochs=1, batch_size=32, warmup_epochs=0.0)
+    *_, trained = TrainingTask(scoring.backbone, space, settings, scoring.split, 0, half).run()
+    assert all(np.isfinite(array).all() for array in trained.tensors.values())
+    task = replace(scoring, space=space, trained=trained)
+    exact, rounded = (replace(task, numerics=each).scorer() for each in (scoring.numerics, half))
+    genome = exact.supernet.space.largest
+    assert rounded.score(genome).loss == pytest.approx(exact.score(genome).loss, rel=0.05)
+
+
 # Where a space cannot stand
 
 
