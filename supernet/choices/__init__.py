@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import pkgutil
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -24,6 +25,7 @@ def names() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(__path__) if module.name not in SHARED]
 
 
+@lru_cache(maxsize=256)  # a model asks at each of its sites
 def named(choice: str) -> Any:
     """The class of `lora`, or of `glora.B`: in a file of that name, whatever its capitals. Raises BadInput."""
     file, _, within = choice.partition(".")
