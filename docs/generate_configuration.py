@@ -68,7 +68,8 @@ def _kind(field: dict[str, Any]) -> str:
     if kind == "array":
         return f"list of {len(field['prefixItems'])} numbers" if "prefixItems" in field else _list(field["items"])
     if kind == "object":
-        return f"mapping of {', '.join(field['propertyNames']['enum'])} to {_kind(field['additionalProperties'])}"
+        inner = field["additionalProperties"]
+        return f"mapping of names to {'any value' if inner is True else _kind(inner)}"
     limits = [f"{sign} {field[key]:g}" for key, sign in SIGNS.items() if key in field]
     return " ".join([KINDS.get(kind, kind), " and ".join(limits)]).strip()
 
@@ -76,6 +77,8 @@ def _kind(field: dict[str, Any]) -> str:
 def _list(items: dict[str, Any]) -> str:
     if "enum" in items:
         return f"list of {_kind(items)}"
+    if "$ref" in items:
+        return f"list of {items['$ref'].rpartition('/')[2].lower()}s"
     words = _kind(items).split(" ", 1)
     plural = {"whole": "whole numbers", "number": "numbers", "text": "texts"}[words[0]]
     limit = words[1].removeprefix("number").strip() if len(words) > 1 else ""

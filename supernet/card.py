@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from supernet.model import Supernet
@@ -20,7 +21,22 @@ logits = model(transform(Image.open("image.png").convert("RGB")).unsqueeze(0))
 ```"""
 
 
-def model_card(subnet: Subnet, supernet: Supernet, parameters: int) -> str:
+RUNNING = """```python
+import torch
+
+model = torch.export.load("PATH_OF_THIS_FOLDER/model.pt2").module()  # of any number of images, normalised
+```"""
+
+MERGED = """\
+A plain timm model. The subnet's {parameters:,} adapted parameters are merged into the backbone's weights, so inference
+costs what the backbone costs, and no code beyond timm is needed."""
+
+NOT_MERGED = """\
+A timm model with more in it. The subnet has {parameters:,} adapted parameters; those of {count} of its genes are in no
+weight of the backbone ({genes}). It is a traced program, and no code beyond torch is needed."""
+
+
+def model_card(subnet: Subnet, supernet: Supernet, parameters: int, rest: Mapping[str, str]) -> str:
     """README.md in the form that model hubs read."""
     names = ", ".join(subnet.classes[:12]) + (", ..." if len(subnet.classes) > 12 else "")
     return f"""---
@@ -31,8 +47,7 @@ base_model: timm/{subnet.backbone.model}
 
 # {subnet.title}: {subnet.backbone.model}, fine-tuned by a GLoRA search
 
-A plain timm model. The subnet's {parameters:,} adapted parameters are merged into the backbone's weights, so inference
-costs what the backbone costs, and no code beyond timm is needed.
+{_what(parameters, rest)}
 
 - input: {subnet.backbone.image_size} x {subnet.backbone.image_size} pixels, squashed, bicubic; mean
   {_triple(subnet.backbone.mean)}, std {_triple(subnet.backbone.std)}
@@ -44,13 +59,13 @@ costs what the backbone costs, and no code beyond timm is needed.
 
 ## Load
 
-{LOADING}
+{RUNNING if rest else LOADING}
 
 ## Forms
 
-How often each form of each gene was chosen, and the forms of every site (`none` left out). Space: ranks
-{list(subnet.space.ranks)}, product {subnet.space.product}, storage {subnet.space.storage}, scales
-{subnet.space.scales}.
+How often each form of each gene was chosen, and the forms of every site (`none` left out). Space
+{subnet.space.name}: ranks {list(subnet.space.ranks)}, product {subnet.space.product}, storage {subnet.space.storage},
+scales {subnet.space.scales}.
 
 {_counts(supernet, subnet.genome)}
 
@@ -60,6 +75,14 @@ How often each form of each gene was chosen, and the forms of every site (`none`
 
 Genome: `{subnet.genome}`
 """
+
+
+def _what(parameters: int, rest: Mapping[str, str]) -> str:
+    if not rest:
+        return MERGED.format(parameters=parameters)
+    outcomes = Counter(f"{gene.rpartition('.')[2]} {outcome}" for gene, outcome in rest.items())
+    genes = ", ".join(f"{count} {name}" for name, count in outcomes.items())
+    return NOT_MERGED.format(parameters=parameters, count=len(rest), genes=genes)
 
 
 def _triple(values: tuple[float, float, float]) -> str:

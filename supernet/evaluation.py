@@ -151,7 +151,7 @@ class Scorer:
         self.split = Queue(np.arange(len(task.split)), self.images, torch.tensor(task.split.labels, device=device))
         self._queue = self.split  # the last one: the candidates of a generation share an order
         self.constant: Callable[[Tensor], Tensor] = self.forward  # for chunks of the campaign's size
-        if device.type == "cuda":
+        if device.type == "cuda" and not self.supernet.rewired:  # a graph would replay the backbone unwrapped
             some = torch.zeros(self.numerics.chunk, *self.images[:1].shape[1:], device=device)
             self.constant = captured(self.forward, some)
         self.base = None if task.head_only else selfcheck.untouched(self, task.trained)  # before anything is merged

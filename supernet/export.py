@@ -1,6 +1,7 @@
-"""Export: the merged subnet as a timm `local-dir` that needs none of our code, a delta file and a model card.
+"""Export: the subnet as a timm `local-dir`, or a program, that needs none of our code, a delta file, a model card.
 
 config.json  model.safetensors     what timm.create_model("local-dir:DIR", pretrained=True) loads strictly
+config.json  model.pt2             in its place where not all of the subnet merges: what torch.export.load loads
 delta.safetensors                  the chosen slices alone
 verification.safetensors           noise images and the subnet's float64 logits, computed without merging
 export.json                        the genome, the figures, and a SHA-256 of each file
@@ -25,11 +26,12 @@ from torch import Tensor, nn
 
 from supernet.backbone import Backbone, build
 from supernet.card import model_card
+from supernet.compiling import compile_into
 from supernet.delta import delta_of
 from supernet.errors import BadInput
 from supernet.examples import DeviceImages
-from supernet.merging import merge_into
 from supernet.model import Supernet
+from supernet.program import PROGRAM, save_program
 from supernet.settings import SpaceSettings
 from supernet.trained import Trained
 from supernet.training import adapt
@@ -100,15 +102,14 @@ def _write(subnet: Subnet, folder: Path) -> None:
     supernet = adapt(subnet.backbone, subnet.space, seed=0).eval()
     subnet.trained.load_into(supernet)
     plain = build(subnet.backbone)
-    merge_into(plain, supernet, subnet.genome)
-    tensors = {name: tensor.contiguous() for name, tensor in plain.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    rest = {gene: each for gene, each in compile_into(plain, supernet, subnet.genome).items() if each != "merged"}
+    _write_model(plain, subnet, folder, merged=not rest)
     about = {"genome": subnet.genome, "product": subnet.space.product, "format": "pt"}
     save_file(delta_of(supernet, subnet.genome), folder / "delta.safetensors", metadata=about)
     save_file(_verification(supernet, subnet), folder / "verification.safetensors")
     _write_json(folder / "config.json", timm_config(subnet, plain))
     parameters = supernet.space.parameters(subnet.genome)
-    (folder / "README.md").write_text(model_card(subnet, supernet, parameters), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(subnet, supernet, parameters, rest), encoding="utf-8")
     _write_json(
         folder / MANIFEST,
         {
@@ -116,11 +117,21 @@ def _write(subnet: Subnet, folder: Path) -> None:
             "genome": subnet.genome,
             "forms": supernet.forms(subnet.genome),
             "parameters": parameters,
+            "not_merged": rest,
             "fingerprint": subnet.trained.fingerprint,
             "figures": subnet.figures,
             "sha256": {path.name: _sha256(path) for path in sorted(folder.iterdir())},
         },
     )
+
+
+def _write_model(plain: nn.Module, subnet: Subnet, folder: Path, merged: bool) -> None:
+    """A plain timm model's tensors; a program where the model has more in it than timm would build."""
+    if not merged:
+        save_program(plain, subnet.backbone.image_size, folder / PROGRAM)
+        return
+    tensors = {name: tensor.contiguous() for name, tensor in plain.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 @torch.no_grad()

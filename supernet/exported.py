@@ -1,4 +1,4 @@
-"""Use an export: load it as timm does, score it on a split, classify images."""
+"""Use an export: load it as timm or torch does, score it on a split, classify images."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import nn
 from supernet.data import Split
 from supernet.errors import BadInput, Corrupt
 from supernet.examples import DeviceImages
+from supernet.program import PROGRAM, load_program
 from supernet.verification import require_whole
 
 CHUNK = 64  # images a forward
@@ -46,12 +47,19 @@ def load_export(folder: Path) -> Exported:
     manifest = require_whole(folder)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        model = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True).eval()
+        model = _load(folder)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise Corrupt(f"timm cannot load {folder}: {error}") from None
     source = config["pretrained_cfg"]
     mean, std = tuple(source["mean"]), tuple(source["std"])
     return Exported(model, source["input_size"][1], tuple(config["label_names"]), mean, std, manifest)
+
+
+def _load(folder: Path) -> nn.Module:
+    if (folder / PROGRAM).is_file():
+        return load_program(folder / PROGRAM)
+    model: nn.Module = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True).eval()
+    return model
 
 
 def accuracy(exported: Exported, split: Split) -> float:

@@ -25,6 +25,12 @@ def fixed_genome(space: Space, method: str) -> str:
         return space.largest
     if method not in FIXED:
         raise BadInput(f"No fixed method is named {method!r}; there are {', '.join((*FIXED, 'largest'))}.")
+    letters = {gene.name.rpartition(".")[2] for gene in space.genes}
+    if FIXED[method] and not letters & FIXED[method].keys():
+        raise BadInput(
+            f"{method} as a genome of GLoRA needs its genes {', '.join(FIXED[method])}; this space has "
+            f"{', '.join(sorted(letters)) or 'none'}. Name `largest`, or search the space glora."
+        )
     return space.encode({gene.name: _form(gene, FIXED[method], method) for gene in space.genes})
 
 

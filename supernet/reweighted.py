@@ -8,8 +8,9 @@ Of the frozen W0 no gradient is wanted, so those of the small factors come from 
     d_gain = sum over tokens of x * (dy W0)  (1, in) or (1, 1);  of dy * (x W0^T)  (out, 1)
     d_b = dy^T 1, in one product with d_down                                                 (2)
 
-Only a gain of full size (out, in) needs dy^T x (out, in): there (1) is left to autograd. On a CPU a pass over the
-tokens' outputs costs about a twentieth of the product itself, so (1) is merged into a weight where that is possible.
+Only a gain of full size (out, in), or a dense shift, needs dy^T x (out, in): there (1) is left to autograd. On a CPU a
+pass over the tokens' outputs costs about a twentieth of the product itself, so (1) is merged into a weight where that
+is possible.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ SLAB = 64  # rows of a product that are added up at once: a few hundred kilobyte
 def reweighted_linear(x: Tensor, weight: Tensor, held: Tensor, bias: Tensor | None, terms: Terms) -> Tensor:
     """Equation (1): x (..., in) -> (..., out). `held` is W0 (out, in) in the precision of x, `weight` in its own."""
     bias = added(bias, terms.bias)
-    gain, down, up = terms.gain, terms.down, terms.up
-    if gain is not None and min(gain.shape) > 1:
-        return F.linear(x, merged(weight, gain, down, up).to(x.dtype), None if bias is None else bias.to(x.dtype))
+    gain, down, up, dense = terms.gain, terms.down, terms.up, terms.dense
+    if dense is not None or (gain is not None and min(gain.shape) > 1):
+        whole = merged(weight, gain, down, up) if dense is None else merged(weight, gain, down, up) + dense
+        return F.linear(x, whole.to(x.dtype), None if bias is None else bias.to(x.dtype))
     y: Tensor = _Reweighted.apply(x.flatten(0, -2), weight, held, gain, down, up, bias)
     return y.view(*x.shape[:-1], len(weight))
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import difflib
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-Positive = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Settings(BaseModel):
-    """The base of every settings class: values are frozen, unknown keys are refused, types are not coerced."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+from supernet import tables
+from supernet.strict import Fraction as Fraction
+from supernet.strict import Positive as Positive
+from supernet.strict import Settings as Settings
+from supernet.tables import Row
 
 
 class BackboneSettings(Settings):
@@ -60,10 +58,9 @@ class DataSettings(Settings):
         return value
 
 
-class SpaceSettings(Settings):
-    """The alphabet of forms at every site."""
+class GloraOptions(Settings):
+    """What is common to GLoRA's five supports."""
 
-    name: Literal["glora"] = Field(default="glora", description="the table of genes: `glora` (A to E at every Linear)")
     ranks: tuple[Positive, ...] = Field(default=(4,), description="LoRA ranks; smaller ones are slices of the largest")
     product: Literal["elementwise", "matrix"] = Field(
         default="elementwise", description="W0*A elementwise (the reference code) or as a matrix product (the paper)"
@@ -73,9 +70,6 @@ class SpaceSettings(Settings):
     )
     scales: Literal["per_form", "raw"] = Field(
         default="per_form", description="`per_form`: a fixed factor a form, so that one learning rate trains all"
-    )
-    forms: dict[Literal["A", "B", "C", "D", "E"], tuple[str, ...]] = Field(
-        default_factory=dict, description="restricts alphabets, as in `{A: [none], B: [lora4, none]}`"
     )
 
     @field_validator("ranks", mode="before")
@@ -90,12 +84,74 @@ class SpaceSettings(Settings):
             raise ValueError(f"ranks must be one or more different numbers, got {list(value)}")
         return tuple(sorted(value, reverse=True))
 
+
+class SpaceSettings(GloraOptions):
+    """What can be chosen, and where: a table of genes. `ranks` to `scales` are the options of GLoRA's supports."""
+
+    name: str = Field(
+        default="glora",
+        description="the table of genes: `glora` (A to E at every Linear), a method, or `mix`, which takes `rows`",
+    )
+    rows: tuple[Row, ...] = Field(
+        default=(),
+        validate_default=True,
+        description="the table of `mix`, as in `[{sites: 'blocks.*.mlp.fc1', gene: lora, choice: lora}]`; a row may "
+        "have `options`",
+    )
+    forms: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="restricts alphabets, as in `{A: [none], B: [lora4, none]}`"
+    )
+    options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="other options of a gene's choice, as in `{lora: {ranks: [8, 4]}}`"
+    )
+
+    @property
+    def table(self) -> tuple[Row, ...]:
+        """The rows of the space, their options as set here."""
+        rows = self.rows if self.name == tables.MIX else tables.TABLES[self.name]
+        return tuple(
+            row.model_copy(update={"options": {**row.options, **self.options.get(row.gene, {})}}) for row in rows
+        )
+
+    @field_validator("name")
+    @classmethod
+    def _a_table_has_the_name(cls, value: str) -> str:
+        if value not in tables.names():
+            near = difflib.get_close_matches(value, tables.names(), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"no table of genes is named {value!r}: expected one of {', '.join(tables.names())}{hint}")
+        return value
+
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _yaml_lists_are_rows(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("rows")
+    @classmethod
+    def _rows_are_of_a_mix(cls, value: tuple[Row, ...], info: ValidationInfo) -> tuple[Row, ...]:
+        mix = info.data.get("name", tables.MIX) == tables.MIX
+        if bool(value) != mix and "name" in info.data:
+            raise ValueError("a space named `mix` needs rows" if mix else "only a space named `mix` takes rows")
+        return value
+
     @field_validator("forms", mode="before")
     @classmethod
     def _yaml_lists_are_forms(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
         return {key: tuple(forms) if isinstance(forms, list) else forms for key, forms in value.items()}
+
+    @field_validator("forms", "options")
+    @classmethod
+    def _genes_are_of_the_table(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "name" in info.data and "rows" in info.data:
+            rows = info.data["rows"] or tables.TABLES.get(info.data["name"], ())
+            genes = list(dict.fromkeys(row.gene for row in rows))
+            for gene in value:
+                if gene not in genes:
+                    raise ValueError(f"the space has no gene {gene!r}: it has {', '.join(genes) or 'none'}")
+        return value
 
 
 class TrainingSettings(Settings):

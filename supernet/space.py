@@ -207,7 +207,7 @@ def _descend(forms: Sequence[Sequence[Form]], rest: Sequence[int], budget: int) 
 
 def _costs(space: Space) -> np.ndarray:
     """(genes, most forms of a gene) parameters; inf where a gene has fewer forms."""
-    width = max(len(gene.forms) for gene in space.genes)
+    width = max((len(gene.forms) for gene in space.genes), default=1)
     costs = np.full((len(space.genes), width), np.inf)
     for row, gene in zip(costs, space.genes, strict=True):
         row[: len(gene.forms)] = [form.parameters for form in gene.forms]

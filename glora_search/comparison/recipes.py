@@ -30,7 +30,7 @@ REFERENCE_TRAINING: Mapping[str, Any] = {
     "average": 0.0,
     "memory": 0.0,
 }
-SAME_SPACE = ("name", "ranks", "forms")
+SAME_SPACE = ("name", "rows", "ranks", "forms", "options")
 REFERENCE_SPACE: Mapping[str, Any] = {"product": "elementwise", "storage": "shared", "scales": "raw"}
 SAME_SEARCH = (  # as many candidates, under one limit; racing changes no survivor
     *("population", "generations", "parents", "crossover", "mutation", "max_parameters", "budget", "finalists"),

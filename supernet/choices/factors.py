@@ -18,20 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from supernet.choices.reweight import Index, Rows
+from supernet.choices.slices import NONE, sized
 from supernet.space import Form
-
-NONE = Form("none", ".", 0)
 
 
 def rank_of(form: str) -> int:
     """lora8 -> 8."""
     return int(form.removeprefix("lora"))
-
-
-def lora_forms(ranks: tuple[int, ...], numbers_a_rank: int) -> tuple[Form, ...]:
-    """A form for each rank. Its letter is the rank where that is one digit, else a capital."""
-    capitals = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    return tuple(Form(f"lora{k}", str(k) if k < 10 else next(capitals), k * numbers_a_rank) for k in ranks)
 
 
 class Factors(nn.Module):
@@ -59,7 +52,7 @@ class Factors(nn.Module):
             if scalar:
                 self.scalar = nn.Parameter(torch.zeros(1, 1))
         ones = (Form("scalar", "s", 1),) if scalar else ()
-        self.forms = (*lora_forms(ranks, rows + columns), Form("vector", "v", rows), *ones, NONE)
+        self.forms = (*sized("lora", ranks, lambda k: k * (rows + columns)), Form("vector", "v", rows), *ones, NONE)
 
     def factors(self, form: str) -> tuple[Tensor, Tensor]:
         """(s * down[:, :k] (rows, k), up[:k] (k, columns)) of a LoRA form."""

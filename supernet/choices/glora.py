@@ -24,7 +24,7 @@ from torch import Tensor
 
 from supernet.choices.factors import Factors, Shift
 from supernet.choices.reweight import Rows, Terms
-from supernet.settings import SpaceSettings
+from supernet.settings import GloraOptions
 
 Delta = tuple[Tensor | None, Tensor | None]
 
@@ -32,7 +32,9 @@ Delta = tuple[Tensor | None, Tensor | None]
 class A(Factors):
     """Scales the weight: dW = W0 * A."""
 
-    def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
+    Options, on, needs_bias = GloraOptions, ("linear",), False
+
+    def __init__(self, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> None:
         super().__init__(out, width, space.ranks, scalar=True, shared=_shared(space), scales={}, generator=generator)
 
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
@@ -48,7 +50,9 @@ class A(Factors):
 class MatrixA(Factors):
     """Scales the weight by a matrix product: dW = W0 @ A with A (i, i), a vector being A's diagonal."""
 
-    def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
+    Options, on, needs_bias = GloraOptions, ("linear",), False
+
+    def __init__(self, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> None:
         super().__init__(width, width, space.ranks, scalar=True, shared=_shared(space), scales={}, generator=generator)
 
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
@@ -71,7 +75,9 @@ class MatrixA(Factors):
 class B(Factors):
     """Shifts the weight: dW = B."""
 
-    def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
+    Options, on, needs_bias = GloraOptions, ("linear",), False
+
+    def __init__(self, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> None:
         scales = {"vector": 1 / width, "scalar": 1 / width} if space.scales == "per_form" else {}
         super().__init__(
             out, width, space.ranks, scalar=True, shared=_shared(space), scales=scales, generator=generator
@@ -96,7 +102,9 @@ class B(Factors):
 class C(Factors):
     """A prompt seen through the weight: db = W0 @ C."""
 
-    def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
+    Options, on, needs_bias = GloraOptions, ("linear",), True
+
+    def __init__(self, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> None:
         super().__init__(width, 1, space.ranks, scalar=False, shared=_shared(space), scales={}, generator=generator)
 
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
@@ -114,7 +122,9 @@ class C(Factors):
 class D(Shift):
     """Scales the bias: db = b0 * D."""
 
-    def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
+    Options, on, needs_bias = GloraOptions, ("linear",), True
+
+    def __init__(self, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> None:
         super().__init__(out, shared=_shared(space))
 
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
@@ -134,7 +144,9 @@ class D(Shift):
 class E(Shift):
     """Shifts the bias: db = E."""
 
-    def __init__(self, out: int, width: int, space: SpaceSettings, generator: torch.Generator) -> None:
+    Options, on, needs_bias = GloraOptions, ("linear",), True
+
+    def __init__(self, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> None:
         super().__init__(out, shared=_shared(space))
 
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> Delta:
@@ -150,5 +162,14 @@ class E(Shift):
         return Terms(bias=self.delta(form, weight, bias)[1])
 
 
-def _shared(space: SpaceSettings) -> bool:
+class Scaling:
+    """A under the product that the options name."""
+
+    Options, on, needs_bias = A.Options, A.on, A.needs_bias
+
+    def __new__(cls, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> A | MatrixA:  # type: ignore[misc]
+        return (MatrixA if space.product == "matrix" else A)(out, width, space, generator)
+
+
+def _shared(space: GloraOptions) -> bool:
     return space.storage == "shared"

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from supernet.space import Form
+from supernet.strict import Settings
 
 Index = tuple[slice, ...]  # one slice a dimension of a parameter
 
@@ -25,13 +26,14 @@ Index = tuple[slice, ...]  # one slice a dimension of a parameter
 class Terms:
     """What one choice changes of y = x W0^T + b0, each part None where it is absent. Terms of one op add.
 
-    W = W0 * (1 + gain) + down @ up,   b = b0 + bias                                         (2)
+    W = W0 * (1 + gain) + down @ up + dense,   b = b0 + bias                                 (2)
     """
 
     gain: Tensor | None = None  # (out, in), (out, 1), (1, in) or (1, 1)
     down: Tensor | None = None  # (out, k)
     up: Tensor | None = None  # (k, in)
     bias: Tensor | None = None  # (out,)
+    dense: Tensor | None = None  # (out, in), where nothing smaller says it
 
     def __add__(self, other: Terms) -> Terms:
         return Terms(
@@ -39,6 +41,7 @@ class Terms:
             down=_beside(self.down, other.down, dim=1),
             up=_beside(self.up, other.up, dim=0),
             bias=added(self.bias, other.bias),
+            dense=added(self.dense, other.dense),
         )
 
 
@@ -64,8 +67,15 @@ class Rows:
 
 
 class Reweight(Protocol):
-    """A gene at an op site. Its parameters are bare nn.Parameters, entangled: smaller forms are slices of larger."""
+    """A gene at an op site. Its parameters are bare nn.Parameters, entangled: smaller forms are slices of larger.
 
+    It is built from (out, in, options, generator). The weight of a Conv2d is seen as (out, in * height * width), that
+    of a LayerNorm as (out, 1).
+    """
+
+    Options: ClassVar[type[Settings]]
+    on: ClassVar[tuple[str, ...]]  # kinds of ops that it can change: `linear`, `conv`, `norm`
+    needs_bias: ClassVar[bool]  # an op without a bias cannot hold it once merged
     forms: tuple[Form, ...]
 
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

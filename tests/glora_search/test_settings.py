@@ -113,7 +113,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_known_one(
         ("space.ranks", 4),
         ("space.forms", {"F": ["none"]}),
         ("space.forms", {"A": "none"}),
-        ("space.name", "lora"),
+        ("space.name", "no such method"),
         ("data.mean", [0.5]),
         ("data.std", [0.5, 0.5, "x"]),
         ("data.source", "imagenet"),

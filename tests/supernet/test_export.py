@@ -1,6 +1,7 @@
 import json
 import resource
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from supernet.merging import merge_into
 from supernet.settings import SpaceSettings
 from supernet.trained import Trained
 from supernet.training import adapt
+from supernet.verification import verify
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
 FILES = {
@@ -291,3 +293,36 @@ def test_a_damaged_export_is_not_loaded(folder: Path) -> None:
     (folder / "config.json").unlink()
     with pytest.raises(Missing):
         load_export(folder)
+
+
+# What does not merge
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("noah", {"compiled": 2, "kept": 2}), ("multihead_control", {"kept": 2}), ("vpt_deep", {"compiled": 2})],
+)
+def test_what_does_not_merge_is_a_program_that_torch_alone_loads(
+    backbone_of: Callable[[str], Backbone],
+    trained_of: Callable[[Backbone, SpaceSettings], Trained],
+    split_of: Callable[..., Split],
+    scoring: ScoringTask,
+    tmp_path: Path,
+    name: str,
+    kept: dict[str, int],
+) -> None:
+    backbone, space = backbone_of("test_vit"), SpaceSettings(name=name)
+    genome, trained = adapt(backbone, space, 0).space.largest, trained_of(backbone, space)
+    subnet = Subnet(backbone, space, trained, genome, CLASSES, "digits")
+    folder = export(subnet, tmp_path / "to")
+    assert {path.name for path in folder.iterdir()} == FILES - {"model.safetensors"} | {"model.pt2"}
+    manifest = json.loads((folder / "export.json").read_text())
+    assert Counter(manifest["not_merged"].values()) == {
+        k: v * len(adapt(backbone, space, 0).model.blocks) // 2 for k, v in kept.items()
+    }
+    found = verify(folder)
+    assert 0 < found.largest_difference < 1e-4 * found.largest_logit
+    scored = Scorer(replace(scoring, backbone=backbone, space=space, trained=trained, split=split_of(20))).score(genome)
+    assert accuracy(load_export(folder), split_of(20)) == scored.accuracy
+    assert "torch.export.load" in (folder / "README.md").read_text()
+    export(subnet, folder)

@@ -116,3 +116,11 @@ def test_a_method_that_the_space_cannot_say_is_refused_with_the_form_it_lacks(pa
         fixed_genome(space, "vpt")
     with pytest.raises(BadInput, match=r"linear_probe needs the form 'none'"):
         fixed_genome(pair_of(SpaceSettings(forms={"A": ("vector",)}))[1].space, "linear_probe")
+
+
+def test_a_space_without_gloras_genes_has_no_such_genomes_but_its_largest(pair_of: PairOf) -> None:
+    space = pair_of(SpaceSettings(name="noah"))[1].space
+    with pytest.raises(BadInput, match=r"lora as a genome of GLoRA needs its genes B; this space has adapter, lora, p"):
+        fixed_genome(space, "lora")
+    assert fixed_genome(space, "largest") == "AAA" * 2
+    assert space.parameters(fixed_genome(space, "linear_probe")) == 0
