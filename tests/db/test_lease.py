@@ -108,6 +108,9 @@ WRITES: dict[str, Callable[[Store, "pytest.FixtureRequest"], object]] = {
     "set_report": lambda store, of: store.set_report("digits", {"test_accuracy": 1.0}),
     "propose": lambda store, of: store.propose("digits", 1, of.getfixturevalue("proposals")(["bba"], first=2)),
     "record": lambda store, of: store.record("digits", 0, of.getfixturevalue("key"), Outcome(Status.COMPLETED, 1, 0)),
+    "remember": lambda store, of: store.remember(
+        of.getfixturevalue("key"), "bba", Outcome(Status.COMPLETED, accuracy=1.0, loss=0.0)
+    ),
     "score_float32": lambda store, of: store.score_float32("digits", 0, 0.5, 1.0),
     "record_supernet": lambda store, of: store.record_supernet(Supernet("recipe", "late", "runs", 1, 1.0)),
     "create_campaign": lambda store, of: store.create_campaign("another", {}, 0),
