@@ -106,7 +106,7 @@ def test_a_gelu_adapter_beside_the_mlp_becomes_hidden_units(pair_of: PairOf, ima
         ({"insertion": "after"}, {}),
         ({"insertion": "before"}, {}),
         ({}, {"act_layer": nn.ReLU}),
-        ({}, {"act_layer": lambda: nn.GELU(approximate="tanh")}),
+        pytest.param({}, {"act_layer": lambda: nn.GELU(approximate="tanh")}, id="another approximation of GELU"),
         ({}, {"proj_bias": False}),
         ({}, {"scale_mlp_norm": True}),
     ],
