@@ -2,7 +2,8 @@
 #
 #   make demo    install, then search handwritten digits from training to a verified export
 #   make check   ruff, mypy and the import contracts
-#   make test    pytest, two tests at a time; a part of it, one at a time: make test ARGS='-n 0 -k resume'
+#   make test    pytest, two tests at a time; a part of it, one at a time: make test ARGS='-n 0 -k resume';
+#                what takes minutes and is run in full by make bench and make chaos: make test ARGS='-m experiment'
 #   make chaos   kill, hang and fill up what can be, and write what was found into docs/reliability.md; half an hour
 #   make bench   measure what the search costs, and write it into benchmarks/; most of an hour on 2 quiet cores without fast bfloat16
 #   make docs    write docs/configuration.md again from the settings

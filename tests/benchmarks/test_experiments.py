@@ -15,7 +15,7 @@ from benchmarks.figures import HEADLINES, Figure
 from benchmarks.setting import Setting, read, trained, untrained
 from db.records import Status
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.experiment]
 
 SMALL_SEARCH = {"population": 6, "generations": 2, "parents": 3, "crossover": 3, "mutation": 3}
 SMALL_GROWTH = growth.Sizes(

@@ -33,6 +33,7 @@ def test_it_finds_what_it_must_find(
     assert unmet(experiment(tmp_path, **sizes), timed=False) == []
 
 
+@pytest.mark.experiment
 @pytest.mark.parametrize(("experiment", "sizes", "broken"), SMALL, ids=NAMES)
 def test_it_finds_what_is_broken(
     experiment: Experiment, sizes: dict[str, Any], broken: dict[str, Any], tmp_path: Path
