@@ -39,13 +39,14 @@ def test_the_report_holds_the_choice_and_its_baselines(finished: Any) -> None:
 def test_the_choice_is_the_best_of_the_candidates(finished: Any) -> None:
     report = finished.launch()
     with finished.store() as store:
-        best = min(store.candidates("tiny", where="status = 'completed'"), key=lambda each: each.loss)
+        completed = store.candidates("tiny", where="status = 'completed'")
+        best = min(completed, key=lambda each: (-each.accuracy, each.loss, each.id))
         finalists = [each for each in store.candidates("tiny") if each.accuracy_float32 is not None]
         chosen = store.candidate("tiny", report["chosen"])
     assert len(finalists) == 2
     assert best.id in {each.id for each in finalists}
-    key = (chosen.loss_float32, -chosen.accuracy_float32, chosen.id)
-    assert key == min((each.loss_float32, -each.accuracy_float32, each.id) for each in finalists)
+    key = (-chosen.accuracy_float32, chosen.loss_float32, chosen.id)
+    assert key == min((-each.accuracy_float32, each.loss_float32, each.id) for each in finalists)
     assert (chosen.genome, chosen.params) == (report["genome"], report["params"])
     assert report["val_accuracy"] == chosen.accuracy_float32
 
