@@ -27,7 +27,7 @@ check: .venv/dev.stamp
 	$(BIN)/lint-imports
 
 test: .venv/dev.stamp
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 chaos: .venv/dev.stamp
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m chaos --write docs/reliability.md $(ARGS)

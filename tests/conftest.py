@@ -13,7 +13,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # torch's, and that of every process that a test starts
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import numpy as np
@@ -46,11 +46,11 @@ def _this_process_counts_denormals_again() -> Iterator[None]:
         torch.set_num_threads(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Of two processes that run tests, one runs the whole of a file, and all of what shares the Ray session."""
-    for item in items:
-        shared = "ray_session" in getattr(item, "fixturenames", ()) or "workers" in item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group("ray" if shared else str(item.path)))
+    from tests.scheduling import ByFile
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ def test_a_killed_search_on_postgresql_does_too(
         assert unmet(killed(tmp_path, url, generations=0, kills=1, workers=0, points=("recorded", "exported"))) == []
 
 
+@pytest.mark.experiment
 @pytest.mark.parametrize("broken", ["late writes", "forgotten seed"])
 def test_a_search_that_is_broken_on_purpose_is_found(tmp_path: Path, broken: str) -> None:
     figures = killed(tmp_path, generations=0, kills=1, workers=0, points=("recorded",), broken=broken)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from chaos.figures import unmet
 from chaos.signals import orphans, signals
 
@@ -12,6 +14,7 @@ def test_a_campaign_hears_signals_and_survives_its_terminal(tmp_path: Path) -> N
     assert unmet(signals(tmp_path, "local", generations=1, cases=("twice", "hangup")), timed=False) == []
 
 
+@pytest.mark.experiment
 def test_a_pause_that_is_not_written_is_found(tmp_path: Path) -> None:
     assert unmet(signals(tmp_path, "local", generations=1, cases=("once",), broken="a pause is not written")) != []
 
@@ -20,5 +23,6 @@ def test_no_ray_process_outlives_a_killed_driver(tmp_path: Path) -> None:
     assert unmet(orphans(tmp_path)) == []
 
 
+@pytest.mark.experiment
 def test_a_ray_process_that_outlives_its_driver_is_found(tmp_path: Path) -> None:
     assert unmet(orphans(tmp_path, broken="agents outlive a killed driver", within=6.0)) != []

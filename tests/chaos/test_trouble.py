@@ -12,6 +12,7 @@ from chaos.tiny import tiny
 from chaos.trouble import PAUSED, TROUBLES, Place, meet, trouble
 
 
+@pytest.mark.experiment
 def test_disks_databases_and_clocks_may_fail(tmp_path: Path) -> None:
     assert unmet(trouble(tmp_path), timed=False) == []
 
