@@ -8,19 +8,26 @@ from supernet.space import Space
 
 
 def crossover(space: Space, one: str, other: str, limit: int | None, generator: np.random.Generator) -> str:
-    """Each gene from either parent, with equal probability; repaired under the limit."""
-    take = generator.random(len(one)) < 0.5
-    child = "".join(a if first else b for a, b, first in zip(one, other, take, strict=True))
+    """Each gene from either parent, with equal probability, and each chain's length; repaired under the limit."""
+    genes, chains = generator.random(len(one)) < 0.5, generator.random(len(space.chains)) < 0.5
+    child = space.mixed(one, other, genes, chains)
     return child if limit is None else space.repair(child, limit, generator)
 
 
 def mutate(space: Space, parent: str, rate: float, limit: int | None, generator: np.random.Generator) -> str:
-    """Each gene redrawn, uniformly over its forms, with probability `rate`; repaired under the limit."""
+    """Each gene redrawn, uniformly over its forms, with probability `rate`; repaired under the limit.
+
+    So is each chain's length, and where it grows the forms that stand there then.
+    """
     redraw = generator.random(len(parent)) < rate
-    child = "".join(
-        gene.forms[generator.integers(len(gene.forms))].letter if again else letter
-        for gene, letter, again in zip(space.genes, parent, redraw, strict=True)
-    )
+    letters = [
+        forms[generator.integers(len(forms))].letter if again else letter
+        for forms, letter, again in zip(space.standing, parent, redraw, strict=True)
+    ]
+    lengths = space.lengths(parent)
+    for number in np.flatnonzero(generator.random(len(space.chains)) < rate):
+        lengths[number] = int(generator.choice(space.chains[number].lengths))
+    child = space.settled(letters, lengths, generator)
     return child if limit is None else space.repair(child, limit, generator)
 
 

@@ -13,12 +13,15 @@ there with probability k, and else any of its forms, each equally likely:
     P(form) = E k [form is the method's] + (1 - E k) / forms                                     (1)
 
 So steps range from the method itself to uniform draws, and the numbers that the method uses get most of the training:
-a form that is drawn in one step of four learns at a quarter of the speed.
+a form that is drawn in one step of four learns at a quarter of the speed. The lengths of chains (chains.py) are
+drawn as forms are, in each of these ways.
 
 FairNAS: Chu et al., arXiv 1907.01845, strict fairness; BigNAS: Yu et al., arXiv 2003.11142.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,7 +30,7 @@ from supernet.randomness import stream
 from supernet.settings import TrainingSettings
 from supernet.space import Space
 
-FORMS = 1000  # more than a gene has
+FORMS = 1000  # more than a gene has, or a chain lengths
 
 
 def genomes(space: Space, settings: TrainingSettings, seed: int, t: int) -> list[str]:
@@ -45,20 +48,33 @@ def genomes(space: Space, settings: TrainingSettings, seed: int, t: int) -> list
 
 def near(space: Space, method: str, generator: np.random.Generator, limit: int | None = None) -> str:
     """One genome by equation (1) around the genome of a method, repaired under the limit."""
-    taken = generator.random(len(space.genes)) < generator.random()
-    drawn = zip(method, space.draw(generator), taken, strict=True)
-    genome = "".join(own if takes else other for own, other, takes in drawn)
+    chances = generator.random(len(space.genes))
+    k = generator.random()
+    other = space.draw(generator)
+    genome = space.mixed(method, other, chances < k, generator.random(len(space.chains)) < k)
     return genome if limit is None else space.repair(genome, limit, generator)
 
 
 def fair(space: Space, seed: int, number: int) -> str:
-    """Draw `number` of a sequence in which every m draws hold each form of a gene of m forms once."""
-    letters = [""] * len(space.genes)
-    for forms in sorted({len(gene.forms) for gene in space.genes}):
-        places = [place for place, gene in enumerate(space.genes) if len(gene.forms) == forms]
-        block, turn = divmod(number, forms)
-        orders = np.tile(np.arange(forms), (len(places), 1))
-        order = stream(seed, "fair", block * FORMS + forms).permuted(orders, axis=1)  # (genes, forms)
+    """Draw `number` of a sequence in which every m draws hold each form of a gene of m forms once.
+
+    So they do each of m lengths of a chain; a gene of it that stands has the form whose turn it is.
+    """
+    counts = [len(forms) for forms in space.standing] + [len(chain.lengths) for chain in space.chains]
+    turns = _turns(counts, seed, number)
+    letters = [forms[turn].letter for forms, turn in zip(space.standing, turns, strict=False)]
+    lengths = zip(space.chains, turns[len(letters) :], strict=True)
+    return space.cut(letters, [chain.lengths[turn] for chain, turn in lengths])
+
+
+def _turns(counts: Sequence[int], seed: int, number: int) -> list[int]:
+    """For each of these counts m a number below m, each of them once in m draws, in an order drawn for each."""
+    turns = [0] * len(counts)
+    for count in sorted(set(counts)):
+        places = [place for place, each in enumerate(counts) if each == count]
+        block, turn = divmod(number, count)
+        orders = np.tile(np.arange(count), (len(places), 1))
+        order = stream(seed, "fair", block * FORMS + count).permuted(orders, axis=1)  # (places, count)
         for place, choice in zip(places, order[:, turn], strict=True):
-            letters[place] = space.genes[place].forms[choice].letter
-    return "".join(letters)
+            turns[place] = int(choice)
+    return turns

@@ -14,8 +14,8 @@ from supernet.op_site import OpSite
 from supernet.rewired_site import RewiredSite
 from supernet.settings import SpaceSettings
 from supernet.sites import Place
-from supernet.space import Gene, Space
-from supernet.spaces import choices_of, table_of
+from supernet.space import Gene
+from supernet.spaces import choices_of, space_of, table_of
 from supernet.wiring import wire
 
 __all__ = ["OpSite", "RewiredSite", "Supernet"]
@@ -39,7 +39,7 @@ class Supernet(nn.Module):
                 self.keys.append((genes[-1].name, place.site, gene + place.third))
                 standing.setdefault(place.site, place)
                 chosen.setdefault(place.site, {})[gene + place.third] = choice
-        self.space = Space(tuple(genes))
+        self.space = space_of(genes, settings)
         ops = {site: place.module for site, place in standing.items() if place.is_op}
         self.ops = {path: OpSite(cast(nn.Linear, op), chosen[path]) for path, op in ops.items()}
         self.rewired = {site: RewiredSite(standing[site], chosen[site]) for site in standing if site not in ops}

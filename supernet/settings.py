@@ -96,7 +96,7 @@ class SpaceSettings(GloraOptions):
         default=(),
         validate_default=True,
         description="the table of `mix`, as in `[{sites: 'blocks.*.mlp.fc1', gene: lora, choice: lora}]`; a row may "
-        "have `options`",
+        "have `options`, and `depths: 4` to stand in a first quarter, half, ... of its sites",
     )
     forms: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="restricts alphabets, as in `{A: [none], B: [lora4, none]}`"

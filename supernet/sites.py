@@ -100,9 +100,14 @@ def places(model: nn.Module) -> Iterator[Place]:
 
 def matching(places: Iterable[Place], pattern: str) -> list[Place]:
     """Those whose name the pattern says: `*` stands for one part of a path, `**` for any."""
-    escaped = re.escape(pattern).replace(r"\*\*", r"[^\[]*").replace(r"\*", r"[^.\[]*")  # [q] has to be named
-    wanted = re.compile(escaped)
+    wanted = named(pattern)
     return [place for place in places if wanted.fullmatch(place.name)]
+
+
+def named(pattern: str) -> re.Pattern[str]:
+    """What the names of a pattern are."""
+    escaped = re.escape(pattern).replace(r"\*\*", r"[^\[]*").replace(r"\*", r"[^.\[]*")  # [q] has to be named
+    return re.compile(escaped)
 
 
 def unserved(model: nn.Module) -> str | None:

@@ -1,7 +1,8 @@
 """Spaces and genomes as values: names, alphabets, costs, draws, repair. No torch.
 
 A *space* is an ordered tuple of genes, a *gene* an alphabet of forms, a *genome* one line of text with the letter of
-one form for each gene, in the space's order. The cost of a genome is the sum of its forms' trainable parameters.
+one form for each gene, in the space's order. The cost of a genome is the sum of its forms' trainable parameters. Genes
+may be chained (chains.py): then not every line of letters is a genome.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import prod
 
 import numpy as np
 
+from supernet.chains import OFF, Chain, one_of
+from supernet.enumeration import feasible
 from supernet.errors import BadInput, Infeasible
+from supernet.tilt import cumulative_forms, cumulative_lengths, tilt_to, tilt_under
 
 
 @dataclass(frozen=True)
@@ -51,22 +55,32 @@ class Space:
     """The genes of a backbone, in a fixed order."""
 
     genes: tuple[Gene, ...]
+    chains: tuple[Chain, ...] = ()  # without a gene in common
+
+    def __post_init__(self) -> None:
+        assert len(self.chained) == sum(len(chain.genes) for chain in self.chains), "a gene is in one chain"
+        for gene in self.chained:
+            costs = {form.name: form.parameters for form in self.genes[gene].forms}
+            assert costs.pop(OFF, None) == 0, f"{self.genes[gene].name} cannot be none for nothing"
+            assert costs, f"{self.genes[gene].name} cannot stand"
 
     # ---- text <-> forms
 
     def encode(self, forms: Mapping[str, str]) -> str:
-        """The genome with `forms[gene name] = form name`; genes left out take their cheapest form."""
+        """The genome with `forms[gene name] = form name`; genes left out are as in the smallest subnet."""
         self._require_known(forms)
         letters = []
-        for gene in self.genes:
+        for gene, cheapest in zip(self.genes, self.smallest, strict=True):
             name = forms.get(gene.name)
             if name is None:
-                letters.append(min(gene.forms, key=lambda form: form.parameters).letter)
+                letters.append(cheapest)
             elif name in gene.by_name:
                 letters.append(gene.by_name[name].letter)
             else:
                 raise BadInput(f"{gene.name} has the forms {', '.join(gene.by_name)}; got {name!r}.")
-        return "".join(letters)
+        genome = "".join(letters)
+        self.require(genome)
+        return genome
 
     def decode(self, genome: str) -> dict[str, str]:
         """Gene name -> form name. Raises BadInput if the text is no genome of this space."""
@@ -80,6 +94,27 @@ class Space:
         for gene, letter in zip(self.genes, genome, strict=True):
             if letter not in gene.by_letter:
                 raise BadInput(f"{gene.name} has the letters {''.join(gene.by_letter)!r}; got {letter!r}.")
+        for chain in self.chains:
+            self._require_chain(chain, genome)
+
+    def holds(self, genome: str) -> bool:
+        """Whether the text is a genome of this space."""
+        try:
+            self.require(genome)
+        except BadInput:
+            return False
+        return True
+
+    def _require_chain(self, chain: Chain, genome: str) -> None:
+        letters = [genome[gene] for gene in chain.genes]
+        standing = [self.stands(gene, letter) for gene, letter in zip(chain.genes, letters, strict=True)]
+        length = sum(standing)
+        if length not in chain.lengths or not all(standing[:length]):
+            first, last = (self.genes[gene].name for gene in (chain.genes[0], chain.genes[-1]))
+            raise BadInput(
+                f"Of the {len(letters)} genes from {first} to {last} the first {one_of(chain.lengths)} have a form "
+                f"other than `none`, and those behind them are `none`; got the letters {''.join(letters)!r}."
+            )
 
     def _require_known(self, names: Mapping[str, str]) -> None:
         known = {gene.name for gene in self.genes}
@@ -91,8 +126,8 @@ class Space:
     def canonical(self, genome: str) -> str:
         """The one of all equal genomes that stands for them: equal for *every* value of the shared weights.
 
-        For GLoRA the genome itself, since each form has a number that no other form could stand in for. It would differ
-        in a space with a form that another one makes void, such as a prompt of a block that is skipped.
+        The genome itself, since each form has a number that no other form could stand in for, and a chain's length is
+        how many of its genes stand. It would differ in a space with a form that another one makes void.
         """
         return genome
 
@@ -108,16 +143,23 @@ class Space:
 
     @cached_property
     def smallest(self) -> str:
-        return "".join(min(gene.forms, key=lambda form: form.parameters).letter for gene in self.genes)
+        cheapest = [min(forms, key=lambda form: form.parameters).letter for forms in self.standing]
+        return self.cut(cheapest, [chain.lengths[0] for chain in self.chains])
 
     @cached_property
     def largest(self) -> str:
-        return "".join(max(gene.forms, key=lambda form: form.parameters).letter for gene in self.genes)
+        dearest = [max(forms, key=lambda form: form.parameters).letter for forms in self.standing]
+        return self.cut(dearest, [chain.lengths[-1] for chain in self.chains])
 
     @property
     def size(self) -> int:
         """How many genomes the space holds."""
-        return prod(len(gene.forms) for gene in self.genes)
+        counts = [len(forms) for forms in self.standing]
+        free = prod(count for gene, count in enumerate(counts) if gene not in self.chained)
+        return free * prod(
+            sum(prod(counts[gene] for gene in chain.genes[:length]) for length in chain.lengths)
+            for chain in self.chains
+        )
 
     def require_feasible(self, limit: int | None) -> None:
         """Raise Infeasible if no genome has at most `limit` parameters; the message names the smallest limit."""
@@ -128,22 +170,83 @@ class Space:
                 f"Set search.max_parameters to at least {smallest} or allow cheaper forms in space.forms."
             )
 
+    # ---- chains
+
+    @cached_property
+    def chained(self) -> frozenset[int]:
+        """The places of the genes that are in a chain."""
+        return frozenset(gene for chain in self.chains for gene in chain.genes)
+
+    @cached_property
+    def standing(self) -> tuple[tuple[Form, ...], ...]:
+        """For each gene the forms that it has where it stands: all of them, or in a chain those but `none`."""
+        return tuple(
+            tuple(form for form in gene.forms if form.name != OFF) if place in self.chained else gene.forms
+            for place, gene in enumerate(self.genes)
+        )
+
+    def stands(self, gene: int, letter: str) -> bool:
+        """Whether a gene of a chain stands with this letter."""
+        return self.genes[gene].by_letter[letter].name != OFF
+
+    def lengths(self, genome: Sequence[str]) -> list[int]:
+        """How many genes of each chain stand."""
+        return [sum(self.stands(gene, genome[gene]) for gene in chain.genes) for chain in self.chains]
+
+    def cut(self, letters: Sequence[str], lengths: Sequence[int]) -> str:
+        """The genome whose chains stand no longer than that."""
+        kept = list(letters)
+        for chain, length in zip(self.chains, lengths, strict=True):
+            for gene in chain.genes[length:]:
+                kept[gene] = self.genes[gene].by_name[OFF].letter
+        return "".join(kept)
+
+    def settled(self, letters: Sequence[str], lengths: Sequence[int], generator: np.random.Generator) -> str:
+        """The genome whose chains have these lengths; a gene that is `none` and has to stand gets any form."""
+        kept = list(letters)
+        for chain, length in zip(self.chains, lengths, strict=True):
+            for gene in chain.genes[:length]:
+                if not self.stands(gene, kept[gene]):
+                    kept[gene] = self.standing[gene][generator.integers(len(self.standing[gene]))].letter
+        return self.cut(kept, lengths)
+
+    def mixed(self, one: str, other: str, genes: np.ndarray, chains: np.ndarray) -> str:
+        """Each gene of `one` where `genes` (genes,) bool says so, else of `other`; and so each chain's length.
+
+        A gene that is `none` in the one and has to stand is that of the other, which then stands there.
+        """
+        letters = [a if first else b for a, b, first in zip(one, other, genes, strict=True)]
+        both = zip(self.lengths(one), self.lengths(other), chains, strict=True)
+        lengths = [a if first else b for a, b, first in both]
+        for chain, length in zip(self.chains, lengths, strict=True):
+            for gene in chain.genes[:length]:
+                if not self.stands(gene, letters[gene]):
+                    letters[gene] = one[gene] if self.stands(gene, one[gene]) else other[gene]
+        return self.cut(letters, lengths)
+
     # ---- draws
 
     def draw(self, generator: np.random.Generator, limit: int | None = None, size: float | None = None) -> str:
         """One genome of at most `limit` parameters; of about `size`, if that is given.
 
-        Without either every form of a gene is equally likely. Else forms are drawn with probability proportional to
-        exp(-t * parameters), of all distributions with the same expected cost the one of maximal entropy. A size is
-        the expected cost itself, above that of uniform draws by a t < 0; under a limit alone t is the smallest t >= 0
-        for which the expected cost meets it. What still exceeds the limit is repaired.
+        Without either every form of a gene is equally likely, and every length of a chain. Else genomes are tilted by
+        what they cost (tilt.py): a size is the expected cost itself, above that of uniform draws by a t < 0; under a
+        limit alone t is the smallest t >= 0 for which the expected cost meets it. What still exceeds it is repaired.
         """
         self.require_feasible(limit)
-        tilt = _tilt(self, limit) if size is None else _tilt_to(self, size)
-        cumulative = _cumulative(self, tilt)  # (genes, forms)
+        tilt = tilt_under(self, limit) if size is None else tilt_to(self, size)
+        cumulative = cumulative_forms(self, tilt)  # (genes, forms)
         choices = (generator.random((len(self.genes), 1)) >= cumulative).sum(axis=1)  # (genes,)
-        genome = "".join(gene.forms[choice].letter for gene, choice in zip(self.genes, choices, strict=True))
+        letters = [gene.forms[choice].letter for gene, choice in zip(self.genes, choices, strict=True)]
+        genome = self.cut(letters, self._drawn_lengths(tilt, generator))
         return genome if limit is None else self.repair(genome, limit, generator)
+
+    def _drawn_lengths(self, tilt: float, generator: np.random.Generator) -> list[int]:
+        """A length for each chain."""
+        chances = cumulative_lengths(self, tilt) if self.chains else ()
+        drawn = generator.random(len(self.chains))
+        found = zip(self.chains, chances, drawn, strict=True)
+        return [chain.lengths[int((each >= cumulative).sum())] for chain, cumulative, each in found]
 
     def sizes(self, count: int, limit: int | None = None) -> np.ndarray:
         """(count,) parameters: the middles of as many equal strata from the smallest to the largest feasible subnet."""
@@ -154,116 +257,39 @@ class Space:
         return middles
 
     def repair(self, genome: str, limit: int, generator: np.random.Generator) -> str:
-        """The genome itself if it fits; else with randomly chosen genes moved to cheaper forms until it does."""
+        """The genome itself if it fits; else with randomly chosen genes cheaper, and chains shorter, until it does."""
         self.require_feasible(limit)
         letters, cost = list(genome), self.parameters(genome)
         while cost > limit:
-            for index in generator.permutation(len(letters)):
-                gene = self.genes[index]
-                now = gene.by_letter[letters[index]].parameters
-                cheaper = [form for form in gene.forms if form.parameters < now]
-                if cheaper:
-                    form = cheaper[generator.integers(len(cheaper))]
-                    letters[index], cost = form.letter, cost - now + form.parameters
+            for place in generator.permutation(len(self.genes) + len(self.chains)):
+                if place < len(self.genes):
+                    cost -= self._cheapen(letters, place, generator)
+                else:
+                    cost -= self._shorten(letters, place - len(self.genes), generator)
                 if cost <= limit:
                     break
         return "".join(letters)
 
+    def _cheapen(self, letters: list[str], place: int, generator: np.random.Generator) -> int:
+        """Put any cheaper form of a gene among the letters, if there is one; the parameters that it saves."""
+        now = self.genes[place].by_letter[letters[place]].parameters
+        cheaper = [form for form in self.standing[place] if form.parameters < now]
+        if not cheaper:
+            return 0
+        form = cheaper[generator.integers(len(cheaper))]
+        letters[place] = form.letter
+        return now - form.parameters
+
+    def _shorten(self, letters: list[str], number: int, generator: np.random.Generator) -> int:
+        """Cut a chain among the letters to any smaller length, if there is one; the parameters that it saves."""
+        lengths, before = self.lengths(letters), self.parameters("".join(letters))
+        shorter = [length for length in self.chains[number].lengths if length < lengths[number]]
+        if not shorter:
+            return 0
+        lengths[number] = shorter[generator.integers(len(shorter))]
+        letters[:] = self.cut(letters, lengths)
+        return before - self.parameters("".join(letters))
+
     def feasible(self, limit: int | None = None) -> Iterator[str]:
         """Every genome of at most `limit` parameters, once, without a dead end: the next one takes O(genes)."""
-        budget = self.parameters(self.largest) if limit is None else limit
-        forms = [sorted(gene.forms, key=lambda form: form.parameters) for gene in self.genes]
-        rest = [0] * (len(forms) + 1)  # rest[k]: the least that genes k, k+1, ... cost
-        for k in range(len(forms) - 1, -1, -1):
-            rest[k] = rest[k + 1] + forms[k][0].parameters
-        return _descend(forms, rest, budget)
-
-
-def _descend(forms: Sequence[Sequence[Form]], rest: Sequence[int], budget: int) -> Iterator[str]:
-    """Depth-first over the forms of gene after gene, cut where even the cheapest rest exceeds the budget."""
-    if rest[0] > budget:
-        return
-    path = [0] * len(forms)  # index of the form taken for each gene
-    spent = [0] * (len(forms) + 1)  # spent[k]: cost of genes 0 .. k-1
-    level = 0
-    while level >= 0:
-        if level == len(forms):
-            yield "".join(options[index].letter for options, index in zip(forms, path, strict=True))
-            level -= 1
-            if level >= 0:
-                path[level] += 1
-            continue
-        options, index = forms[level], path[level]
-        if index < len(options) and spent[level] + options[index].parameters + rest[level + 1] <= budget:
-            spent[level + 1] = spent[level] + options[index].parameters
-            level += 1
-            if level < len(forms):
-                path[level] = 0
-        else:  # forms are sorted by cost, so the later ones do not fit either
-            level -= 1
-            if level >= 0:
-                path[level] += 1
-
-
-def _costs(space: Space) -> np.ndarray:
-    """(genes, most forms of a gene) parameters; inf where a gene has fewer forms."""
-    width = max((len(gene.forms) for gene in space.genes), default=1)
-    costs = np.full((len(space.genes), width), np.inf)
-    for row, gene in zip(costs, space.genes, strict=True):
-        row[: len(gene.forms)] = [form.parameters for form in gene.forms]
-    return costs
-
-
-def _probabilities(costs: np.ndarray, tilt: float) -> np.ndarray:
-    """(genes, forms) probabilities proportional to exp(-tilt * cost), each row summing to one.
-
-    Costs are counted from the likeliest form of a gene, so that no exponent is above 0.
-    """
-    missing = np.isinf(costs)
-    likeliest = costs.min(axis=1) if tilt >= 0 else np.where(missing, -np.inf, costs).max(axis=1)
-    away = np.where(missing, 0.0, costs - likeliest[:, None])
-    weights = np.where(missing, 0.0, np.exp(-tilt * away))
-    chances: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
-    return chances
-
-
-def _expected(costs: np.ndarray, tilt: float) -> float:
-    """Parameters of a draw, on average."""
-    return float((_probabilities(costs, tilt) * np.where(np.isinf(costs), 0.0, costs)).sum())
-
-
-def _tilt(space: Space, limit: int | None) -> float:
-    """The smallest t >= 0 for which the expected cost of a draw is at most the limit; inf-like where it must be 0."""
-    return 0.0 if limit is None else max(0.0, _tilt_to(space, limit))
-
-
-@lru_cache(maxsize=256)
-def _tilt_to(space: Space, size: float) -> float:
-    """The t for which the expected cost of a draw is `size`; inf-like, of either sign, at the ends of the space.
-
-    The expected cost falls as t grows; the side of 0 is found first, then t by halving.
-    """
-    costs = _costs(space)
-    side = 1 if _expected(costs, 0.0) > size else -1
-
-    def short(tilt: float) -> bool:
-        """Whether the expected cost has not come as far as the size."""
-        return (_expected(costs, side * tilt) - size) * side > 0
-
-    low, high = 0.0, 1.0
-    while short(high) and high < 1e6:
-        low, high = high, high * 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if short(middle) else (low, middle)
-    return side * high
-
-
-@lru_cache(maxsize=256)
-def _cumulative(space: Space, tilt: float) -> np.ndarray:
-    """(genes, forms) cumulative probabilities; exactly 1 from a gene's last form on."""
-    costs = _costs(space)
-    cumulative = np.cumsum(_probabilities(costs, tilt), axis=1)
-    for row, gene in zip(cumulative, space.genes, strict=True):
-        row[len(gene.forms) - 1 :] = 1.0
-    return cumulative
+        return feasible(self, self.parameters(self.largest) if limit is None else limit)

@@ -11,11 +11,12 @@ from pydantic import ValidationError
 from torch import nn
 
 from supernet import choices
+from supernet.chains import OFF, Chain, lengths_of
 from supernet.choices.on_rows import OnRows
 from supernet.errors import BadInput
 from supernet.settings import SpaceSettings
-from supernet.sites import OPS, Place, matching, places, unserved
-from supernet.space import Form, Space
+from supernet.sites import OPS, Place, matching, named, places, unserved
+from supernet.space import Form, Gene, Space
 from supernet.strict import Settings
 from supernet.tables import Row
 
@@ -71,6 +72,28 @@ def choices_of(
         if place.rows is not None:
             made = OnRows(made, place.rows)
         yield row.gene, made, allowed_forms(row.gene, made.forms, settings)
+
+
+def space_of(genes: Sequence[Gene], settings: SpaceSettings) -> Space:
+    """The genes, those of a row with `depths` as a chain: by their names, in the order of the model's modules."""
+    chains = []
+    for row in settings.table:
+        if row.depths:
+            pattern = named(f"{row.sites}.{row.gene}")
+            chain = [place for place, gene in enumerate(genes) if pattern.fullmatch(gene.name)]
+            if chain:
+                _require_ends(row, genes[chain[0]])
+                chains.append(Chain(tuple(chain), lengths_of(len(chain), row.depths)))
+    return Space(tuple(genes), tuple(chains))
+
+
+def _require_ends(row: Row, gene: Gene) -> None:
+    """Raises BadInput unless a gene of a chain can stand, and not."""
+    if OFF not in gene.by_name or len(gene.forms) == 1:
+        raise BadInput(
+            f"space.forms.{row.gene} is {list(gene.by_name)}, but a row with depths needs {OFF!r} for the sites "
+            "where its gene does not stand, and another form for those where it does. Name both, or leave out depths."
+        )
 
 
 def options_of(choice: Any, row: Row, settings: SpaceSettings) -> Settings:

@@ -2,7 +2,8 @@
 
 A site pattern is a path in the model in which `*` stands for one part and `**` for any; `[q]`, `[k]` or `[v]` behind
 it are a third of a fused qkv. `blocks.3.attn.core` is the attention's inner function, `blocks.3.ffn` the residual
-branch of the MLP with its norm. A choice is a file of supernet/choices, or one of several in it as in `glora.B`.
+branch of the MLP with its norm. Where a row has `depths`, its genes are a chain (chains.py): they stand together in the
+first of its sites. A choice is a file of supernet/choices, or one of several in it as in `glora.B`.
 The numbers are those of the papers for a ViT-B/16; sources and formulas are in the choices' own files.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from supernet.strict import Settings
 
@@ -23,11 +24,22 @@ class Row(Settings):
     gene: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="the gene's name, without its site")
     choice: str = Field(description="a file of supernet/choices, as in `lora`")
     options: dict[str, Any] = Field(default_factory=dict, description="options of that choice")
+    depths: int = Field(
+        default=0,
+        ge=0,
+        description="4: the gene stands in none, the first 1/4, 2/4, 3/4 or all of its sites; 0: in any of them",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_depths(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A mix without depths keeps the recipe that it was trained under."""
+        found: dict[str, Any] = written(self)
+        return found if self.depths else {key: value for key, value in found.items() if key != "depths"}
 
 
-def row(sites: str, gene: str, choice: str, **options: Any) -> Row:
+def row(sites: str, gene: str, choice: str, *, depths: int = 0, **options: Any) -> Row:
     """A row whose gene and options stand side by side."""
-    return Row(sites=sites, gene=gene, choice=choice, options=options)
+    return Row(sites=sites, gene=gene, choice=choice, options=options, depths=depths)
 
 
 TABLES: Mapping[str, tuple[Row, ...]] = {
@@ -54,9 +66,17 @@ TABLES: Mapping[str, tuple[Row, ...]] = {
     "control": (row("blocks.*.mlp", "control", "control", ranks=[64]),),
     "multihead_control": (row("blocks.*.mlp", "control", "control", ranks=[64], heads="model"),),
     "noah": (
-        row("blocks.*", "prompt", "prompt", lengths=[10, 5, 1]),
-        row("blocks.*.attn.qkv", "lora", "lora", ranks=[10, 5, 1]),
-        row("blocks.*.mlp", "adapter", "bottleneck", ranks=[10, 5, 1], activation="quick_gelu", insertion="after"),
+        row("blocks.*", "prompt", "prompt", depths=4, lengths=[10, 5, 1]),
+        row("blocks.*.attn.qkv", "lora", "lora", depths=4, ranks=[10, 5, 1]),
+        row(
+            "blocks.*.mlp",
+            "adapter",
+            "bottleneck",
+            depths=4,
+            ranks=[10, 5, 1],
+            activation="quick_gelu",
+            insertion="after",
+        ),
     ),
     "glora": (
         row("blocks.**", "A", "glora.scaling"),

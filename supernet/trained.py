@@ -59,6 +59,11 @@ def digest_of(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def recipe(backbone: Backbone, space: SpaceSettings, training: TrainingSettings, split: Split, seed: int) -> str:
-    """Hash of everything that decides what training computes: looked up before training."""
+    """Hash of everything that decides what training computes: looked up before training.
+
+    A table is named by its space; its depths, which move the draws, are named beside it.
+    """
     parts = [backbone.key(), space.model_dump_json(), training.model_dump_json(), split.key(), seed, NUMBERS]
+    if depths := [(row.sites, row.gene, row.depths) for row in space.table if row.depths]:
+        parts.append(depths)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -14,6 +14,7 @@ from glora_search.anatomy.loci import form_of
 from glora_search.memory import key_of, recorded
 from glora_search.statistics import mcnemar
 from supernet.errors import BadInput
+from supernet.space import Space
 from workers.evaluator import Evaluator
 
 
@@ -60,6 +61,17 @@ def variants(genes: Sequence[Gene], genome: str, pattern: str = "*", every: bool
         raise BadInput(
             f"No gene of the candidate that matches {pattern!r} could be set to {FREE}. Genes have names such as "
             f"{genes[0]['name']}; a pattern is `*.A` or `blocks.3.*`, and --forms tries every other form."
+        )
+    return found
+
+
+def inside(space: Space, varied: Sequence[Variant], pattern: str) -> list[Variant]:
+    """Those whose genomes the space holds: the others stand where no step trained them. Raises BadInput for none."""
+    found = [each for each in varied if space.holds(each.genome)]
+    if not found:
+        raise BadInput(
+            f"Genes that match {pattern!r} stand together in the first of their sites, so that none of them can be set "
+            f"to {FREE} alone. --forms tries their other forms."
         )
     return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from db.records import EvaluationKey
 from db.store import open_store
-from glora_search.anatomy.ablation import Ablated, ablated, scored, variants
+from glora_search.anatomy.ablation import Ablated, ablated, inside, scored, variants
 from glora_search.anatomy.deviations import SIGNIFICANT, holm
 from glora_search.anatomy.survivors import genes_of
 from glora_search.display import terminal
@@ -30,6 +30,7 @@ def ablate(name: str, candidate_id: int | None, pattern: str, every: bool, db: s
         candidate = scored_candidate(store, campaign, candidate_id)
         varied = variants(genes, candidate.genome, pattern, every)
         inputs, trained = reopened(campaign, Places(runs))
+        varied = inside(inputs.space, varied, pattern)
         split, numerics = inputs.data.val, from_dict(dict(campaign.numerics or {}))
         task = ScoringTask(inputs.backbone, inputs.settings.space, trained, split, numerics)
         key = EvaluationKey(trained.fingerprint, split.key(), numerics.key())

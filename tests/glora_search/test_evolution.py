@@ -16,6 +16,7 @@ from glora_search import selection
 from glora_search.evolution import Evaluate, Generation, evolve
 from glora_search.selection import Scored
 from glora_search.settings import SearchSettings
+from supernet.chains import Chain
 from supernet.errors import Infeasible
 from supernet.space import Form, Gene, Space
 
@@ -199,6 +200,30 @@ def test_no_two_proposals_mean_the_same(answer: Callable[..., Evaluate], seed: i
     assert [proposal.id for proposal in found] == list(range(len(found)))
     again = list(evolve(space, chosen, seed, answer(), [space.smallest, "4nnnn", "nnnn4"]))
     assert [proposal.genome for proposal in again[0].proposals] == [space.smallest, "4nnnn"]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("limit", [None, 300])
+def test_a_search_of_chains_proposes_genomes_of_the_rule_and_is_replayed(
+    answer: Callable[..., Evaluate], algorithm: Any, limit: int | None
+) -> None:
+    forms = (Form("rank10", "A", 100), Form("rank1", "1", 10), Form("none", ".", 0))
+    genes = tuple(Gene(f"blocks.{place // 2}.{'pq'[place % 2]}", forms) for place in range(16))
+    space = Space(genes, tuple(Chain(tuple(range(first, 16, 2)), (0, 2, 4, 6, 8)) for first in range(2)))
+    sizes = {"population": 20, "generations": 6, "parents": 5, "crossover": 10, "mutation": 10}
+    chosen = SearchSettings(algorithm=algorithm, first="stratified", max_parameters=limit, **sizes)
+    whole = list(evolve(space, chosen, 0, answer(failing=5)))
+    found = proposals(whole)
+    assert len({each.genome for each in found}) == len(found) == 140
+    for each in found:
+        space.require(each.genome)
+        assert each.params == space.parameters(each.genome) <= (limit or each.params)
+    known = {each.proposal.id: each for generation in whole for each in generation.scored}
+
+    def remembering(generation: int, wanted: Sequence[Proposal], survivors: Sequence[Scored]) -> list[Scored | None]:
+        return [known.get(each.id) for each in wanted]
+
+    assert list(evolve(space, chosen, 0, remembering)) == whole
 
 
 @pytest.mark.parametrize("first", ["uniform", "stratified"])

@@ -22,8 +22,8 @@ from supernet.merging import merge_into
 from supernet.model import Supernet
 from supernet.settings import SpaceSettings, TrainingSettings
 from supernet.space import Gene, Space
-from supernet.spaces import choices_of, table_of
-from supernet.trained import Trained
+from supernet.spaces import choices_of, space_of, table_of
+from supernet.trained import Trained, recipe
 from supernet.training import TrainingTask
 
 PairOf = Callable[..., tuple[VisionTransformer, Supernet]]
@@ -58,13 +58,13 @@ def vit_b() -> VisionTransformer:
         return timm.create_model("vit_base_patch16_224", num_classes=0)
 
 
-def space_of(model: nn.Module, settings: SpaceSettings) -> Space:
+def space_at(model: nn.Module, settings: SpaceSettings) -> Space:
     """Of a model without memory."""
     generator, genes = torch.Generator().manual_seed(0), []
     for place, rows in table_of(model, settings):
         found = choices_of(place, settings, generator, rows)
         genes += [Gene(f"{place.name}.{gene}", forms) for gene, _, forms in found]
-    return Space(tuple(genes))
+    return space_of(genes, settings)
 
 
 @pytest.mark.parametrize(
@@ -95,14 +95,14 @@ def space_of(model: nn.Module, settings: SpaceSettings) -> Space:
 def test_a_vit_b_has_the_papers_counts(
     vit_b: VisionTransformer, name: str, options: dict[str, Any], parameters: int
 ) -> None:
-    space = space_of(vit_b, SpaceSettings(name=name, options=options))
+    space = space_at(vit_b, SpaceSettings(name=name, options=options))
     assert space.parameters(space.largest) == parameters
     assert space.parameters(space.smallest) == 0
 
 
 def test_full_is_every_number_of_a_vit_b_but_its_tokens(vit_b: VisionTransformer) -> None:
     with torch.device("meta"):
-        space = space_of(vit_b, SpaceSettings(name="full"))
+        space = space_at(vit_b, SpaceSettings(name="full"))
     numbers = sum(parameter.numel() for parameter in vit_b.parameters())
     assert numbers == 85_798_656
     assert space.parameters(space.largest) == numbers - vit_b.cls_token.numel() - vit_b.pos_embed.numel()
@@ -360,6 +360,63 @@ def test_a_row_that_cannot_stand_is_refused_with_the_reason(
 def test_a_space_that_says_nothing_is_refused_before_torch(space: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         SpaceSettings(**space)
+
+
+@pytest.mark.parametrize(("blocks", "lengths"), [(2, (0, 1, 2)), (6, (0, 2, 3, 5, 6))])
+def test_a_row_with_depths_stands_in_the_first_of_its_sites(
+    pair_of: PairOf, blocks: int, lengths: tuple[int, ...]
+) -> None:
+    rows = (
+        tables.row("blocks.*.attn.qkv[v]", "lora", "lora", depths=4),
+        tables.row("blocks.*", "prompt", "prompt"),
+        tables.row("blocks.*.mlp.fc1", "lora", "lora", depths=1),
+    )
+    space = pair_of(SpaceSettings(name="mix", rows=rows), depth=blocks)[1].space
+    chained = [[space.genes[place].name for place in chain.genes] for chain in space.chains]
+    assert chained == [
+        [f"blocks.{block}.{site}.lora" for block in range(blocks)] for site in ("attn.qkv[v]", "mlp.fc1")
+    ]
+    assert [chain.lengths for chain in space.chains] == [lengths, (0, blocks)]
+    assert space.size == len(lengths) * 2 * 2**blocks
+
+
+def test_modules_with_depths_stand_in_quarters_of_a_vit_b(vit_b: VisionTransformer) -> None:
+    space = space_at(vit_b, SpaceSettings(name="noah"))
+    assert {tuple(space.genes[place].name for place in chain.genes) for chain in space.chains} == {
+        tuple(f"blocks.{block}{module}" for block in range(12))
+        for module in (".prompt", ".attn.qkv.lora", ".mlp.adapter")
+    }
+    assert {chain.lengths for chain in space.chains} == {(0, 3, 6, 9, 12)}
+    assert not any(space_at(vit_b, SpaceSettings(name=name)).chains for name in tables.TABLES if name != "noah")
+
+
+@pytest.mark.parametrize("forms", [["lora10"], ["none"]])
+def test_a_row_with_depths_keeps_none_and_another_form(
+    vit_of: Callable[..., VisionTransformer], forms: list[str]
+) -> None:
+    settings = SpaceSettings(name="noah", forms={"lora": forms})
+    with pytest.raises(
+        BadInput, match=r"space.forms.lora is \['.*'\], but a row with depths needs 'none'.*leave out depths"
+    ):
+        Supernet(vit_of(), settings, torch.Generator())
+
+
+def test_only_depths_change_a_recipe(scoring: ScoringTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mix without any is written as before there were depths; a table's name does not say its depths."""
+
+    def recipe_of(settings: SpaceSettings) -> str:
+        return recipe(scoring.backbone, settings, TrainingSettings(), scoring.split, 0)
+
+    plain = tables.row("blocks.*.mlp.fc1", "lora", "lora")
+    assert mix(plain.model_dump()).model_dump()["rows"] == (
+        {"sites": "blocks.*.mlp.fc1", "gene": "lora", "choice": "lora", "options": {}},
+    )
+    deep = tables.row("blocks.*.mlp.fc1", "lora", "lora", depths=4)
+    assert SpaceSettings.model_validate_json(mix(deep.model_dump()).model_dump_json()).rows == (deep,)
+    monkeypatch.setitem(tables.TABLES, "plain", (plain,))
+    before = recipe_of(SpaceSettings(name="plain"))
+    monkeypatch.setitem(tables.TABLES, "plain", (deep,))
+    assert recipe_of(SpaceSettings(name="plain")) != before
 
 
 # A new method

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from glora_search.anatomy.ablation import variants
+from glora_search.anatomy.ablation import inside, variants
 from glora_search.inputs import prepare
 from glora_search.places import Places
 from glora_search.reopening import reopened
+from supernet.chains import Chain
 from supernet.errors import BadInput
 from supernet.evaluation import Scorer, ScoringTask
 from supernet.numerics import from_dict
-from supernet.space import Space
+from supernet.space import Form, Gene, Space
 from supernet.spaces import alphabets
 
 Command = Callable[..., Any]
@@ -49,6 +50,17 @@ def test_each_gene_that_is_not_none_is_taken_out_alone(small: Space) -> None:
     ]  # fmt: skip
     with pytest.raises(BadInput, match=r"matches 'c\.\*'"):
         variants(genes, "v4v", "c.*")
+
+
+def test_a_change_that_breaks_a_chain_is_not_asked_for(small: Space) -> None:
+    forms = (*small.genes[1].forms, Form("vector2", "w", 2))
+    space = Space(tuple(Gene(f"{block}.A", forms) for block in range(4)), (Chain((0, 1, 2, 3), (0, 3, 4)),))
+    genes = [{"name": name, "alphabet": alphabet} for name, alphabet in alphabets(space)]
+    assert [each.genome for each in inside(space, variants(genes, "v4vw"), "*")] == ["v4vn"], "the last may go alone"
+    changed = inside(space, variants(genes, "v4vn", every=True), "*")
+    assert [each.genome for each in changed] == ["44vn", "w4vn", "vvvn", "vwvn", "v44n", "v4wn"]
+    with pytest.raises(BadInput, match=r"stand together in the first of their sites.*--forms tries"):
+        inside(space, variants(genes, "v4vn"), "*")
 
 
 def test_the_figures_are_those_of_the_subnet_without_the_gene(
