@@ -6,7 +6,7 @@
 #                what takes minutes and is run in full by make bench and make chaos: make test ARGS='-m experiment'
 #   make chaos   kill, hang and fill up what can be, and write what was found into docs/reliability.md; half an hour
 #   make bench   measure what the search costs, and write it into benchmarks/; most of an hour on 2 quiet cores without fast bfloat16
-#   make docs    write docs/configuration.md again from the settings
+#   make docs    write docs/configuration.md and docs/methods again from the settings and the tables
 #   make clean   remove .venv and what tools left; runs/ and databases stay
 
 PYTHON ?= python3
@@ -37,6 +37,7 @@ bench: .venv/dev.stamp
 
 docs: .venv/dev.stamp
 	$(BIN)/python docs/generate_configuration.py
+	$(BIN)/python docs/generate_methods.py
 
 .venv/demo.stamp: pyproject.toml | $(BIN)/pip
 	@echo "Installing glora-search into .venv. torch is a large download, some GB with its GPU libraries: this can take minutes."

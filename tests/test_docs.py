@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 import typer
@@ -17,6 +19,7 @@ import yaml
 
 from glora_search.cli import app
 from glora_search.settings import CampaignSettings, parse, read_config
+from supernet import tables
 from supernet.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -29,9 +32,9 @@ LINK = re.compile(r"\]\((?P<to>[^)\s]+)\)")
 PLACEHOLDER = re.compile(r"[A-Z]{2,}")  # NAME, ID, DIR
 
 
-def _generator() -> ModuleType:
-    """docs/generate_configuration.py, which is a script and in no package."""
-    spec = importlib.util.spec_from_file_location("generate_configuration", ROOT / "docs" / "generate_configuration.py")
+def _generator(name: str = "generate_configuration") -> ModuleType:
+    """A script of docs, which is in no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -150,6 +153,36 @@ def test_examples_have_names_of_their_own() -> None:
 def test_the_page_of_settings_is_what_the_classes_say() -> None:
     generator = _generator()
     assert generator.TARGET.read_text(encoding="utf-8") == generator.page(), "run `make docs`"
+
+
+@pytest.fixture
+def methods(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    yield _generator("generate_methods")
+    sys.modules.pop("method_picture")
+
+
+def test_the_pages_of_methods_are_what_the_tables_say(methods: ModuleType) -> None:
+    written = dict(methods.pages())
+    for path, text in written.items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make docs`"
+    pictures = set((ROOT / "docs" / "methods" / "images").iterdir())
+    assert pictures <= written.keys(), "no picture of a table that is gone"
+
+
+def test_every_table_has_one_page(methods: ModuleType) -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in methods.FOLDER.glob("*.md"))
+    marked = " ".join(re.findall(r"^<!-- tables: ([\w ]+) -->$", text, re.MULTILINE)).split()
+    assert sorted(marked) == sorted(tables.TABLES)
+    assert methods.described().keys() == set(tables.TABLES)
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_a_picture_names_each_gene_of_its_table(name: str) -> None:
+    text = (ROOT / "docs" / "methods" / "images" / f"{name}.svg").read_text(encoding="utf-8")
+    words = {word for label in re.findall(r">([^<>]+)</text>", text) for word in label.split()}
+    assert {row.gene for row in tables.TABLES[name]} <= words
+    ElementTree.fromstring(text)
 
 
 def test_every_setting_is_on_that_page() -> None:
