@@ -18,7 +18,7 @@ from glora_search.places import DEFAULT_RUNS as RUNS
 
 app = typer.Typer(
     name="glora-search",
-    help="Train a GLoRA supernet once, search it, and export the best subnet as plain merged weights.",
+    help="Train a supernet once, search it, and export the best subnet, merged into plain weights where it can be.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -283,7 +283,7 @@ def export(
     db: Db = DB,
     runs: Runs = RUNS,
 ) -> None:
-    """Merge a candidate into a plain timm folder, with a delta file and a model card."""
+    """Export a candidate: a plain timm folder where all of it merges, else a program for torch; and a model card."""
     with civil():
         from glora_search.commands import exporting
 

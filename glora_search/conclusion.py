@@ -23,6 +23,7 @@ from supernet.evaluation import ScoringTask
 from supernet.export import Subnet, export
 from supernet.numerics import Numerics
 from supernet.trained import Trained
+from supernet.verification import read_manifest
 from workers.evaluator import Evaluation
 from workers.trainer import Pool
 
@@ -83,6 +84,7 @@ def conclude(
         (score,) = report.score_all(pool, again, [chosen.genome])
         found["refit"] = refit_summary(epochs, final.seconds, found, score.accuracy)
     export(subnet_of(inputs, final, chosen.genome, figures(found)), to)
+    found["outcomes"] = read_manifest(to)["outcomes"]
     reached("exported")
     return found | {"test_correct": scores[main][chosen.genome].correct.hex(), "test_split": tests[main].key()}
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from supernet.account import Counts, all_merged, said
 from supernet.model import Supernet
+from supernet.settings import SpaceSettings
 
 if TYPE_CHECKING:
+    from supernet.backbone import Backbone
     from supernet.export import Subnet
 
 LOADING = """```python
@@ -22,9 +24,15 @@ logits = model(transform(Image.open("image.png").convert("RGB")).unsqueeze(0))
 
 
 RUNNING = """```python
+import numpy
 import torch
+from PIL import Image
 
-model = torch.export.load("PATH_OF_THIS_FOLDER/model.pt2").module()  # of any number of images, normalised
+model = torch.export.load("PATH_OF_THIS_FOLDER/model.pt2").module()
+mean, std = (torch.tensor(each).view(3, 1, 1) for each in ({mean}, {std}))
+image = Image.open("image.png").convert("RGB").resize(({size}, {size}), Image.Resampling.BICUBIC)
+pixels = torch.from_numpy(numpy.array(image)).permute(2, 0, 1) / 255
+logits = model(((pixels - mean) / std).unsqueeze(0))
 ```"""
 
 MERGED = """\
@@ -32,22 +40,24 @@ A plain timm model. The subnet's {parameters:,} adapted parameters are merged in
 costs what the backbone costs, and no code beyond timm is needed."""
 
 NOT_MERGED = """\
-A timm model with more in it. The subnet has {parameters:,} adapted parameters; those of {count} of its genes are in no
-weight of the backbone ({genes}). It is a traced program, and no code beyond torch is needed."""
+Not a plain timm model, and timm cannot load this folder. The genes that adapt the backbone, with
+{parameters:,} parameters: {said}. What is merged is in the backbone's own weights, what is
+compiled has become a plain module, and what is kept runs beside the backbone and costs time of its own. All of it is
+in one traced program, `model.pt2`: torch alone loads it, with no code of ours."""
 
 
-def model_card(subnet: Subnet, supernet: Supernet, parameters: int, rest: Mapping[str, str]) -> str:
+def model_card(subnet: Subnet, supernet: Supernet, parameters: int, became: Counts) -> str:
     """README.md in the form that model hubs read."""
     names = ", ".join(subnet.classes[:12]) + (", ..." if len(subnet.classes) > 12 else "")
     return f"""---
-library_name: timm
-tags: [image-classification, timm, glora]
+library_name: {"timm" if all_merged(became) else "pytorch"}
+tags: [image-classification, timm, {subnet.space.name}]
 base_model: timm/{subnet.backbone.model}
 ---
 
-# {subnet.title}: {subnet.backbone.model}, fine-tuned by a GLoRA search
+# {subnet.title}: {subnet.backbone.model}, fine-tuned by a search of the space {subnet.space.name}
 
-{_what(parameters, rest)}
+{(MERGED if all_merged(became) else NOT_MERGED).format(parameters=parameters, said=said(became))}
 
 - input: {subnet.backbone.image_size} x {subnet.backbone.image_size} pixels, squashed, bicubic; mean
   {_triple(subnet.backbone.mean)}, std {_triple(subnet.backbone.std)}
@@ -59,13 +69,12 @@ base_model: timm/{subnet.backbone.model}
 
 ## Load
 
-{RUNNING if rest else LOADING}
+{LOADING if all_merged(became) else _running(subnet.backbone)}
 
 ## Forms
 
 How often each form of each gene was chosen, and the forms of every site (`none` left out). Space
-{subnet.space.name}: ranks {list(subnet.space.ranks)}, product {subnet.space.product}, storage {subnet.space.storage},
-scales {subnet.space.scales}.
+{_space(subnet.space)}
 
 {_counts(supernet, subnet.genome)}
 
@@ -77,12 +86,18 @@ Genome: `{subnet.genome}`
 """
 
 
-def _what(parameters: int, rest: Mapping[str, str]) -> str:
-    if not rest:
-        return MERGED.format(parameters=parameters)
-    outcomes = Counter(f"{gene.rpartition('.')[2]} {outcome}" for gene, outcome in rest.items())
-    genes = ", ".join(f"{count} {name}" for name, count in outcomes.items())
-    return NOT_MERGED.format(parameters=parameters, count=len(rest), genes=genes)
+def _running(backbone: Backbone) -> str:
+    return RUNNING.format(size=backbone.image_size, mean=backbone.mean, std=backbone.std)
+
+
+def _space(settings: SpaceSettings) -> str:
+    """Its name, and the options of GLoRA's supports where it has any."""
+    if not any(row.choice.startswith("glora.") for row in settings.table):
+        return f"{settings.name}."
+    return (
+        f"{settings.name}: ranks {list(settings.ranks)}, product {settings.product}, storage {settings.storage}, "
+        f"scales {settings.scales}."
+    )
 
 
 def _triple(values: tuple[float, float, float]) -> str:

@@ -4,7 +4,7 @@ config.json  model.safetensors     what timm.create_model("local-dir:DIR", pretr
 config.json  model.pt2             in its place where not all of the subnet merges: what torch.export.load loads
 delta.safetensors                  the chosen slices alone
 verification.safetensors           noise images and the subnet's float64 logits, computed without merging
-export.json                        the genome, the figures, and a SHA-256 of each file
+export.json                        the genome, what merged, the figures, and a SHA-256 of each file
 README.md                          the model card
 """
 
@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from supernet.account import all_merged, counts
 from supernet.backbone import Backbone, build
 from supernet.card import model_card
 from supernet.compiling import compile_into
@@ -102,14 +103,15 @@ def _write(subnet: Subnet, folder: Path) -> None:
     supernet = adapt(subnet.backbone, subnet.space, seed=0).eval()
     subnet.trained.load_into(supernet)
     plain = build(subnet.backbone)
-    rest = {gene: each for gene, each in compile_into(plain, supernet, subnet.genome).items() if each != "merged"}
-    _write_model(plain, subnet, folder, merged=not rest)
+    outcomes = compile_into(plain, supernet, subnet.genome)
+    became = counts(outcomes)
+    _write_model(plain, subnet, folder, merged=all_merged(became))
     about = {"genome": subnet.genome, "product": subnet.space.product, "format": "pt"}
     save_file(delta_of(supernet, subnet.genome), folder / "delta.safetensors", metadata=about)
     save_file(_verification(supernet, subnet), folder / "verification.safetensors")
     _write_json(folder / "config.json", timm_config(subnet, plain))
     parameters = supernet.space.parameters(subnet.genome)
-    (folder / "README.md").write_text(model_card(subnet, supernet, parameters, rest), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(subnet, supernet, parameters, became), encoding="utf-8")
     _write_json(
         folder / MANIFEST,
         {
@@ -117,7 +119,8 @@ def _write(subnet: Subnet, folder: Path) -> None:
             "genome": subnet.genome,
             "forms": supernet.forms(subnet.genome),
             "parameters": parameters,
-            "not_merged": rest,
+            "outcomes": became,
+            "not_merged": {gene: each for gene, each in outcomes.items() if each != "merged"},
             "fingerprint": subnet.trained.fingerprint,
             "figures": subnet.figures,
             "sha256": {path.name: _sha256(path) for path in sorted(folder.iterdir())},

@@ -24,7 +24,7 @@ CHUNK = 64  # images a forward
 
 @dataclass(frozen=True)
 class Exported:
-    """A merged model and how it wants its images."""
+    """A model, plain or a program, and how it wants its images."""
 
     model: nn.Module
     image_size: int
@@ -49,7 +49,8 @@ def load_export(folder: Path) -> Exported:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model = _load(folder)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise Corrupt(f"timm cannot load {folder}: {error}") from None
+        loader = "torch" if (folder / PROGRAM).is_file() else "timm"
+        raise Corrupt(f"{loader} cannot load {folder}: {error}") from None
     source = config["pretrained_cfg"]
     mean, std = tuple(source["mean"]), tuple(source["std"])
     return Exported(model, source["input_size"][1], tuple(config["label_names"]), mean, std, manifest)

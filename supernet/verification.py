@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from supernet.errors import Corrupt, Missing
+from supernet.program import PROGRAM
 
 TOLERANCE = 1e-4  # of the largest logit: float32 rounding of the merged weights, measured at 1e-7 to 1e-6
 
@@ -20,6 +21,8 @@ TOLERANCE = 1e-4  # of the largest logit: float32 rounding of the merged weights
 class Verified:
     """What a fresh process with timm and torch found."""
 
+    loads_with: str  # `timm`, or `torch.export` where the export is a program
+    outcomes: dict[str, dict[str, int]]  # merged, compiled, kept -> gene -> how many
     tensors: int
     largest_logit: float
     largest_difference: float
@@ -53,7 +56,8 @@ def require_whole(folder: Path) -> dict[str, Any]:
 
 def verify(folder: Path) -> Verified:
     """Raises Missing or Corrupt with the first thing that is wrong."""
-    require_whole(folder)
+    manifest = require_whole(folder)
+    program = PROGRAM in manifest["sha256"]
     script = Path(__file__).with_name("standalone.py")
     run = subprocess.run(
         [sys.executable, "-I", str(script), str(folder)],
@@ -63,7 +67,7 @@ def verify(folder: Path) -> Verified:
     )
     if run.returncode != 0:
         last = (run.stderr.strip().splitlines() or ["no message"])[-1]
-        raise Corrupt(f"timm cannot load {folder}: {last}")
+        raise Corrupt(f"{'torch' if program else 'timm'} cannot load {folder}: {last}")
     found = json.loads(run.stdout.strip().splitlines()[-1])
     if found["differing_tensors"] or found["missing_tensors"]:
         raise Corrupt(
@@ -75,4 +79,10 @@ def verify(folder: Path) -> Verified:
             f"The logits of {folder} differ from the subnet's by {found['largest_difference']:.2e} "
             f"(largest logit {found['largest_logit']:.2f}): the export does not compute the subnet."
         )
-    return Verified(found["tensors"], found["largest_logit"], found["largest_difference"])
+    return Verified(
+        loads_with="torch.export" if program else "timm",
+        outcomes=manifest.get("outcomes", {}),  # not in exports of earlier versions
+        tensors=found["tensors"],
+        largest_logit=found["largest_logit"],
+        largest_difference=found["largest_difference"],
+    )

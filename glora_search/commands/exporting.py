@@ -13,17 +13,18 @@ from glora_search.refit import refitted
 from glora_search.reopening import reopened, scored_candidate
 from glora_search.settings import read_config
 from glora_search.statistics import wilson
+from supernet.account import all_merged, said
 from supernet.data import Split, load_data
 from supernet.data.images import decode
 from supernet.errors import BadInput
 from supernet.export import export
 from supernet.exported import Exported, accuracy, classify, load_export
 from supernet.settings import DataSettings
-from supernet.verification import verify
+from supernet.verification import read_manifest, verify
 
 
 def export_candidate(name: str, candidate_id: int | None, best: bool, to: Path, db: str, runs: Path) -> None:
-    """Merge one candidate of a campaign whose supernet is trained."""
+    """Export one candidate of a campaign whose supernet is trained, merged as far as it goes."""
     if best and candidate_id is not None:
         raise BadInput("Pass --id or --best, not both.")
     places = Places(runs)
@@ -39,7 +40,9 @@ def export_candidate(name: str, candidate_id: int | None, best: bool, to: Path, 
         accuracy = "-" if candidate.accuracy is None else f"{candidate.accuracy:.2%}"
         known = {"adapted parameters": f"{candidate.params:,}", "validation accuracy (in the search)": accuracy}
     export(subnet_of(inputs, trained, candidate.genome, known), to)
-    print(f"Exported candidate {candidate.id} of {name} to {to}. Next: glora-search verify {to}")
+    became = read_manifest(to)["outcomes"]
+    how = "" if all_merged(became) else f" as a program for torch.export.load, {said(became)}"
+    print(f"Exported candidate {candidate.id} of {name} to {to}{how}. Next: glora-search verify {to}")
 
 
 def verify_export(folder: Path, chosen: str) -> None:
@@ -48,10 +51,15 @@ def verify_export(folder: Path, chosen: str) -> None:
     if chosen == "json":
         write_value({"verified": True} | found.__dict__)
         return
+    loaded, subnet = f"timm loads all {found.tensors} tensors as they were written", "the unmerged subnet"
+    if found.loads_with != "timm":
+        loaded, subnet = f"torch.export loads its program of {found.tensors} tensors", "the subnet"
     print(
-        f"{folder} verified: timm loads all {found.tensors} tensors as they were written, and its logits differ from "
-        f"the unmerged subnet's by at most {found.largest_difference:.1e} (largest logit {found.largest_logit:.2f})."
+        f"{folder} verified: {loaded}, and its logits differ from {subnet}'s by at most "
+        f"{found.largest_difference:.1e} (largest logit {found.largest_logit:.2f})."
     )
+    if found.loads_with != "timm":
+        print(f"It is no plain timm model: {said(found.outcomes) or 'not all of its genes merged'}.")
 
 
 def evaluate_export(folder: Path, data: str, split: str, chosen: str) -> None:

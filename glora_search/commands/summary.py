@@ -10,6 +10,7 @@ from rich.table import Table
 from glora_search.display import minutes
 from glora_search.output import console, write_value
 from glora_search.statistics import TIED, wilson
+from supernet.account import all_merged, said
 
 ROWS = (
     ("linear_probe", "linear probe"),
@@ -27,7 +28,7 @@ def show_summary(name: str, report: Mapping[str, Any], chosen: str, options: str
     screen.print(_table(name, report))
     seconds = report["seconds"]
     for line in (
-        f"candidate {report['chosen']}, {report['params']:,} parameters, merged {_how(report)} "
+        f"candidate {report['chosen']}, {report['params']:,} parameters, {_became(report)} {_how(report)} "
         f"(training {minutes(seconds['training'])}, search {minutes(seconds['search'])})",
         *_tied(report),
         f"export: {report['export']}",
@@ -82,6 +83,12 @@ def _tied(report: Mapping[str, Any]) -> list[str]:
         f"{tied['count']} of the {others} other finalists {are} statistically tied with it (McNemar, p > {TIED}); the "
         f"smallest of them is candidate {smallest['id']} with {smallest['params']:,} parameters"
     ]
+
+
+def _became(report: Mapping[str, Any]) -> str:
+    """`merged`, or what became of which genes and what then loads the export."""
+    outcomes = report.get("outcomes", {})  # not in reports of earlier versions, which merged all of it
+    return "merged" if all_merged(outcomes) else f"exported as a program for torch.export.load ({said(outcomes)})"
 
 
 def _how(report: Mapping[str, Any]) -> str:

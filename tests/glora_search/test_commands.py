@@ -17,6 +17,11 @@ import pytest
 import yaml
 from PIL import Image
 
+from supernet.backbone import load_backbone
+from supernet.export import Subnet, export
+from supernet.settings import BackboneSettings, SpaceSettings
+from supernet.training import adapt
+
 Command = Callable[..., Any]
 
 
@@ -195,6 +200,32 @@ def test_an_export_of_a_candidate_is_verified_evaluated_and_predicts(
     assert predicted["image"] == str(image)
     assert predicted["label"] in list("012")
     assert 0 < predicted["probability"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "loader", "became"),
+    [
+        ("bitfit", "timm loads all", ""),
+        ("vpt_deep", "torch.export loads its program", "no plain timm model: 6 prompt compiled"),
+        ("control", "torch.export loads its program", "no plain timm model: 6 control kept"),
+    ],
+)
+def test_an_export_is_used_alike_whether_it_merges_compiles_or_is_kept(
+    command: Command, weights: Path, trained_of: Any, tmp_path: Path, image: Path, greys: Path,
+    name: str, loader: str, became: str,
+) -> None:  # fmt: skip
+    settings = BackboneSettings(model="test_vit", weights=str(weights), image_size=32)
+    backbone, space = load_backbone(settings, classes=3), SpaceSettings(name=name)
+    genome = adapt(backbone, space, 0).space.largest
+    export(Subnet(backbone, space, trained_of(backbone, space), genome, tuple("012"), "tiny"), tmp_path / "to")
+    said = command("verify", tmp_path / "to").out
+    assert loader in said
+    assert became in said
+    assert ("no plain timm model" in said) == bool(became)
+    data = ["--data", f"vtab:{greys}", "--split", "val", "--format", "json"]
+    assert json.loads(command("evaluate", tmp_path / "to", *data).out)["examples"] == 24
+    (predicted,) = json.loads(command("predict", tmp_path / "to", image, "--format", "json").out)
+    assert predicted["label"] in list("012")
 
 
 def test_evaluate_on_the_campaigns_config_gives_the_reported_accuracy(

@@ -64,3 +64,12 @@ def test_a_report_of_an_earlier_version_is_shown_without_what_it_lacks(finished:
     assert "searched subnet" in found
     assert "tied" not in found
     assert interval(finished.launch()["test_accuracy"], 60) in found
+
+
+def test_it_says_what_merged_and_what_loads_the_rest(finished: Any, printed: Printed) -> None:
+    assert finished.launch()["outcomes"].keys() == {"merged"}
+    for plain in (printed(), printed(without=("outcomes",)), printed(outcomes={})):
+        assert "parameters, merged without retraining" in plain
+    partly = printed(outcomes={"merged": {"lora": 2}, "kept": {"adapter": 1}})
+    assert "exported as a program for torch.export.load (2 lora merged, 1 adapter kept) without retraining" in partly
+    assert "parameters, merged" not in partly

@@ -1,6 +1,8 @@
 import json
 import resource
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +14,13 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
+from supernet.account import all_merged, counts, said
 from supernet.backbone import Backbone, build
+from supernet.compiling import outcomes
 from supernet.data import Split
 from supernet.errors import BadInput, Corrupt, Missing
 from supernet.evaluation import Scorer, ScoringTask
@@ -157,8 +162,8 @@ def test_the_manifest_and_the_card_say_what_it_is(subnet: Subnet, pristine: Path
     assert manifest["fingerprint"] == subnet.trained.fingerprint
     assert set(manifest["sha256"]) == FILES - {"export.json"}
     card = (pristine / "README.md").read_text()
-    for said in (subnet.genome, f"{manifest['parameters']:,}", "test accuracy: 0.875", "ant, bee, cat", "test_vit"):
-        assert said in card
+    for each in (subnet.genome, f"{manifest['parameters']:,}", "test accuracy: 0.875", "ant, bee, cat", "test_vit"):
+        assert each in card
 
 
 def test_exporting_twice_writes_the_same_numbers_and_draws_from_no_global_generator(
@@ -312,17 +317,41 @@ def test_what_does_not_merge_is_a_program_that_torch_alone_loads(
     kept: dict[str, int],
 ) -> None:
     backbone, space = backbone_of("test_vit"), SpaceSettings(name=name)
-    genome, trained = adapt(backbone, space, 0).space.largest, trained_of(backbone, space)
+    supernet, trained = adapt(backbone, space, 0), trained_of(backbone, space)
+    genome = supernet.space.largest
     subnet = Subnet(backbone, space, trained, genome, CLASSES, "digits")
     folder = export(subnet, tmp_path / "to")
     assert {path.name for path in folder.iterdir()} == FILES - {"model.safetensors"} | {"model.pt2"}
     manifest = json.loads((folder / "export.json").read_text())
-    assert Counter(manifest["not_merged"].values()) == {
-        k: v * len(adapt(backbone, space, 0).model.blocks) // 2 for k, v in kept.items()
-    }
+    assert Counter(manifest["not_merged"].values()) == {k: v * 3 for k, v in kept.items()}
     found = verify(folder)
     assert 0 < found.largest_difference < 1e-4 * found.largest_logit
     scored = Scorer(replace(scoring, backbone=backbone, space=space, trained=trained, split=split_of(20))).score(genome)
     assert accuracy(load_export(folder), split_of(20)) == scored.accuracy
-    assert "torch.export.load" in (folder / "README.md").read_text()
+    assert manifest["outcomes"] == counts(outcomes(supernet, genome))
+    card = (folder / "README.md").read_text()
+    assert said(manifest["outcomes"]) in card
+    assert "timm cannot load this folder" in card
+    assert "GLoRA" not in card
+    assert _by_the_card(card, folder, split_of(1).images[0]) == classify(load_export(folder), split_of(1).images)[0][0]
     export(subnet, folder)
+
+
+def _by_the_card(card: str, folder: Path, image: np.ndarray) -> str:
+    """The class that the model card's own lines give, in a process without timm and without anything of ours."""
+    code = card.partition("```python\n")[2].partition("```")[0].replace("PATH_OF_THIS_FOLDER", str(folder))
+    Image.fromarray(image).save(folder.parent / "image.png")
+    said = "import sys; print(int(logits.argmax()), {'timm', 'supernet'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-I", "-c", code + said], capture_output=True, text=True, cwd=folder.parent)
+    number, imported = run.stdout.split(" ", 1)
+    assert imported == "set()\n", run.stderr
+    return CLASSES[int(number)]
+
+
+def test_an_account_names_outcomes_and_genes_with_their_counts() -> None:
+    became = counts({"blocks.0.lora": "merged", "blocks.0.p": "kept", "blocks.1.lora": "merged", "blocks.1.q": "kept"})
+    assert became == {"merged": {"lora": 2}, "kept": {"p": 1, "q": 1}}
+    assert said(became) == "2 lora merged, 1 p and 1 q kept"
+    assert not all_merged(became)
+    assert all_merged(counts({"blocks.0.lora": "merged"}))
+    assert all_merged(counts({}))

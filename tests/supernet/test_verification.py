@@ -53,6 +53,8 @@ def alter_config(folder: Path, **changes: Any) -> None:
 
 def test_a_whole_export_is_verified_by_a_process_of_its_own(pristine: Path) -> None:
     found = verify(pristine)
+    assert found.loads_with == "timm"
+    assert found.outcomes.keys() == {"merged"}
     assert found.tensors == len(load_file(pristine / "model.safetensors"))
     assert found.largest_difference <= 1e-5 * found.largest_logit
     assert found.largest_logit == load_file(pristine / "verification.safetensors")["logits"].abs().max()
