@@ -15,7 +15,7 @@ import numpy as np
 
 from glora_search.settings import CampaignSettings
 from supernet.draws import near
-from supernet.methods import fixed_genome
+from supernet.methods import centre
 from supernet.space import Space
 
 
@@ -37,5 +37,5 @@ def drawing(space: Space, settings: CampaignSettings) -> Drawing:
     training = settings.training
     if settings.search.first != "trained" or training.draws != "near":
         return uniform(space)
-    method = fixed_genome(space, training.around)
+    method = centre(space, training.around)
     return Drawing(partial(near, space, method), (method,))

@@ -36,7 +36,7 @@ _Yaml.add_implicit_resolver(
 
 # What a campaign did that was launched before there was such a setting.
 EARLIER: Mapping[str, Mapping[str, Any]] = {
-    "search": {"rank": "accuracy", "first": "uniform", "views": 0, "choice": "best"}
+    "search": {"rank": "accuracy", "first": "trained", "views": 0, "choice": "best"}
 }
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"

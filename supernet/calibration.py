@@ -32,6 +32,14 @@ TEMPERATURES = tuple(2 ** (quarter / 4) for quarter in range(-4, 17))  # 1/2 to 
 
 
 @dataclass(frozen=True)
+class Calibrated:
+    """What was trained, its logits divided."""
+
+    trained: Trained
+    temperature: float
+
+
+@dataclass(frozen=True)
 class CalibrationTask:
     """Fit T of equation (1) and put it into the head of what was trained."""
 
@@ -43,14 +51,14 @@ class CalibrationTask:
     def numerics(self) -> Numerics:
         return self.scoring.numerics
 
-    def run(self) -> Iterator[Progress | Trained]:
+    def run(self) -> Iterator[Progress | Calibrated]:
         """No progress, then the supernet with its head's numbers over T."""
         scorer = self.scoring.scorer()
         space = scorer.supernet.space
         genomes = [drawn(space, self.training, stream(self.seed, "calibration", n)) for n in range(SUBNETS)]
         losses = sum(losses_at(*answers(scorer, genome)) for genome in genomes)
         temperature = TEMPERATURES[int(np.argmin(losses))]
-        yield tempered(self.scoring.trained, temperature)
+        yield Calibrated(tempered(self.scoring.trained, temperature), temperature)
 
 
 @torch.inference_mode()

@@ -58,7 +58,18 @@ def digest_of(tensors: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def recipe(backbone: Backbone, space: SpaceSettings, training: TrainingSettings, split: Split, seed: int) -> str:
-    """Hash of everything that decides what training computes: looked up before training."""
+def recipe(
+    backbone: Backbone,
+    space: SpaceSettings,
+    training: TrainingSettings,
+    split: Split,
+    seed: int,
+    validation: Split | None = None,
+) -> str:
+    """Hash of everything that decides what training computes: looked up before training.
+
+    `validation` is the split that the supernet is calibrated on, if it is.
+    """
     parts = [backbone.key(), space.model_dump_json(), training.model_dump_json(), split.key(), seed, NUMBERS]
+    parts += [] if validation is None else [validation.key()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
