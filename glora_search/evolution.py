@@ -1,7 +1,7 @@
 """The search loop. It reaches the world through one argument, `evaluate`, and yields generations.
 
     generation 0       what is known already, if the search starts from that, else `population` draws under the limit,
-                       of sizes that span the feasible ones (`first: stratified`) or of uniformly drawn forms
+                       of sizes that span the feasible ones (`first: stratified`) or as `Drawing` says
     generation n > 0   `crossover` + `mutation` children of the survivors; what is short is filled with draws
 
 No genome is proposed twice, nor two with the same canonical form. Generation n draws from (seed, n) alone, so running
@@ -21,6 +21,7 @@ import numpy as np
 
 from db.records import Proposal
 from glora_search import selection
+from glora_search.drawing import Drawing, uniform
 from glora_search.selection import Scored
 from glora_search.settings import SearchSettings
 from glora_search.variation import crossover, mutate, pair
@@ -44,12 +45,19 @@ class Generation:
 
 
 def evolve(
-    space: Space, settings: SearchSettings, seed: int, evaluate: Evaluate, start: Sequence[str] = ()
+    space: Space,
+    settings: SearchSettings,
+    seed: int,
+    evaluate: Evaluate,
+    start: Sequence[str] = (),
+    drawing: Drawing | None = None,
 ) -> Iterator[Generation]:
     """Yields generations 0 .. settings.generations, fewer if the space or the budget runs out. Raises Infeasible.
 
-    `start` holds genomes whose figures are known: they are generation 0 and cost nothing of the budget.
+    `start` holds genomes whose figures are known: they are generation 0 and cost nothing of the budget. `drawing` is
+    uniform if it is left out.
     """
+    drawing = drawing or uniform(space)
     space.require_feasible(settings.max_parameters)
     seen: set[str] = set()
     survivors: list[Scored] = []
@@ -59,7 +67,7 @@ def evolve(
         if number == 0 and start:
             proposals = _all_new(space, start, "remembered", seen)
         else:
-            proposals = _propose(space, settings, number, survivors, seen, generator)[:left]
+            proposals = _propose(space, settings, drawing, number, survivors, seen, generator)[:left]
             left = None if left is None else left - len(proposals)
         if not proposals:
             return
@@ -77,6 +85,7 @@ def _select(settings: SearchSettings, pool: list[Scored]) -> list[Scored]:
 def _propose(
     space: Space,
     settings: SearchSettings,
+    drawing: Drawing,
     number: int,
     survivors: Sequence[Scored],
     seen: set[str],
@@ -88,18 +97,25 @@ def _propose(
     if number == 0 and (every := list(islice(space.feasible(limit), wanted + 1))) and len(every) <= wanted:
         return _all_new(space, every, "enumerated", seen)
     children: list[Proposal] = []
-    if settings.algorithm != "random" and number == 0 and settings.first == "stratified":
-        children += _strata(space, wanted, limit, seen, generator)
-    elif settings.algorithm != "random" and survivors:
-        children += _children(space, settings, survivors, seen, generator)
+    if settings.algorithm != "random":
+        if number == 0 and settings.first == "stratified":
+            children += _strata(space, wanted, limit, seen, generator)
+        elif number == 0:
+            children += _all_new(space, _under(space, drawing.fixed, limit), "fixed", seen)
+        elif survivors:
+            children += _children(space, settings, survivors, seen, generator)
     for _ in range(TRIES * wanted):
         if len(children) >= wanted:
             return children
-        children += _all_new(space, [space.draw(generator, limit)], "random", seen)
+        children += _all_new(space, [drawing.draw(generator, limit)], "random", seen)
     rest = (genome for genome in space.feasible(limit) if space.canonical(genome) not in seen)
     while len(children) < wanted and (genome := next(rest, "")):
         children += _all_new(space, [genome], "enumerated", seen)
     return children
+
+
+def _under(space: Space, genomes: Iterable[str], limit: int | None) -> list[str]:
+    return [genome for genome in genomes if limit is None or space.parameters(genome) <= limit]
 
 
 def _strata(

@@ -9,6 +9,7 @@ from db.store import Store
 from glora_search.control import Control
 from glora_search.crash_points import reached
 from glora_search.display import Display
+from glora_search.drawing import drawing
 from glora_search.evolution import evolve
 from glora_search.inputs import Inputs
 from glora_search.memory import remembering
@@ -54,7 +55,8 @@ def search(
 
         racing = Standing(Racing(settings.search, len(split), round_of(settings))) if settings.search.racing else None
         evaluate = remembering(evaluator, store, settings.name, key, heard, control, racing)
-        for generation in evolve(inputs.space, settings.search, settings.seed, evaluate, known):
+        draws = drawing(inputs.space, settings)
+        for generation in evolve(inputs.space, settings.search, settings.seed, evaluate, known, draws):
             reached("selected")
             tally.generation = generation.number + 1
             if not generation.survivors:

@@ -36,7 +36,7 @@ _Yaml.add_implicit_resolver(
 
 # What a campaign did that was launched before there was such a setting.
 EARLIER: Mapping[str, Mapping[str, Any]] = {
-    "search": {"rank": "accuracy", "first": "uniform", "views": 0, "choice": "best"}
+    "search": {"rank": "accuracy", "first": "trained", "views": 0, "choice": "best"}
 }
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -54,10 +54,11 @@ class SearchSettings(Settings):
         description="what makes a candidate better, as parent and as finalist: the higher `accuracy` on the validation "
         "split, of equal ones the lower loss; or the lower `loss`, then the higher accuracy",
     )
-    first: Literal["stratified", "uniform"] = Field(
-        default="uniform",
-        description="generation 0: `uniform` draws every form alike; `stratified` draws span the sizes from the "
-        "smallest to the largest subnet under the limit. Random search is always `uniform`",
+    first: Literal["trained", "stratified", "uniform"] = Field(
+        default="trained",
+        description="generation 0: `trained` draws as the supernet's training drew, after `draws: near` beginning with "
+        "the method itself; `stratified` draws span the sizes from the smallest to the largest subnet under the limit; "
+        "`uniform` draws every form alike. Random search draws as `trained` does, or else uniformly",
     )
     population: Positive = Field(default=50, description="candidates of generation 0, and places in NSGA-II")
     generations: int = Field(default=20, ge=0, description="generations after the first")

@@ -17,8 +17,10 @@ from glora_search.crash_points import reached
 from glora_search.display import Display
 from glora_search.inputs import Inputs
 from glora_search.places import Places
+from supernet.calibration import CalibrationTask
 from supernet.checkpoint import load_checkpoint, load_trained, save_checkpoint, save_trained
 from supernet.errors import Corrupt
+from supernet.evaluation import ScoringTask
 from supernet.numerics import Numerics
 from supernet.schedule import steps_an_epoch
 from supernet.trained import Trained, recipe
@@ -54,6 +56,8 @@ def train_or_find(
     task, checkpoint = inputs.training(numerics), places.checkpoint(name)
     trained = trained_on(task, checkpoint, name, "train supernet", pool, display, control)
     reached("trained")
+    if inputs.settings.training.calibration:
+        trained = _calibrated(inputs, trained, numerics, pool, display)
     about = {"recipe": name, "campaign": inputs.settings.name, "space": inputs.settings.space.model_dump(mode="json")}
     save_trained(trained, path, about)
     reached("supernet-saved")
@@ -61,6 +65,15 @@ def train_or_find(
     checkpoint.unlink(missing_ok=True)
     display.note(f"Supernet {trained.fingerprint[:12]} frozen: {path}")
     return trained
+
+
+def _calibrated(inputs: Inputs, trained: Trained, numerics: Numerics, pool: Pool, display: Display) -> Trained:
+    """The supernet that is as sure of itself as the validation split says it may be."""
+    settings = inputs.settings
+    scoring = ScoringTask(inputs.backbone, settings.space, trained, inputs.data.val, numerics)
+    found = watched(pool, CalibrationTask(scoring, settings.training, settings.seed), display, "calibrate")
+    display.note(f"Temperature {found.temperature:.2f}: the supernet's logits are divided by it.")
+    return found.trained
 
 
 def _record(trained: Trained, name: str, path: Path, store: Store) -> None:
@@ -89,7 +102,8 @@ def trained_on(
 def recipe_of(inputs: Inputs) -> str:
     """The recipe's hash, looked up before training."""
     settings = inputs.settings
-    return recipe(inputs.backbone, settings.space, settings.training, inputs.data.train, settings.seed)
+    validation = inputs.data.val if settings.training.calibration else None
+    return recipe(inputs.backbone, settings.space, settings.training, inputs.data.train, settings.seed, validation)
 
 
 def watched(

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from supernet.methods import fixed_genome
+from supernet.methods import centre
 from supernet.randomness import stream
 from supernet.settings import TrainingSettings
 from supernet.space import Space
@@ -40,10 +40,14 @@ def genomes(space: Space, settings: TrainingSettings, seed: int, t: int) -> list
         return [fair(space, seed, t * count + number) for number in range(count)]
     generator = stream(seed, "forms", t)
     if settings.draws == "near":
-        method = fixed_genome(space, settings.around)
-        return [near(space, method, generator) for _ in range(count)]
+        return [drawn(space, settings, generator) for _ in range(count)]
     ends = [space.largest, space.smallest][:count] if settings.draws == "sandwich" else []
     return ends + [space.draw(generator) for _ in range(count - len(ends))]
+
+
+def drawn(space: Space, settings: TrainingSettings, generator: np.random.Generator) -> str:
+    """One genome as the training draws them where it draws at random: near its method, or else uniformly."""
+    return near(space, centre(space, settings.around), generator) if settings.draws == "near" else space.draw(generator)
 
 
 def near(space: Space, method: str, generator: np.random.Generator, limit: int | None = None) -> str:

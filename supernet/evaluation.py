@@ -175,7 +175,7 @@ class Scorer:
         """
         self.merger.merge(genome)
         queue, tally = self._in_order(None if hopeless is None else hopeless.order), Tally()
-        for logits, labels in self._chunks(queue, chunk or self.numerics.chunk):
+        for logits, labels in self.chunks(queue, chunk or self.numerics.chunk):
             tally.add(logits, labels)
             if hopeless is not None and tally.seen < len(queue.order) and hopeless(self._partial(genome, tally)):
                 break
@@ -200,7 +200,7 @@ class Scorer:
             self._queue = self.split.reordered(order)
         return self._queue
 
-    def _chunks(self, queue: Queue, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def chunks(self, queue: Queue, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
         """(logits (k, classes) float32, labels (k,)) of each of the campaign's chunks, in the queue's order."""
         for start in range(0, len(queue.order), self.numerics.chunk):
             labels = queue.labels[start : start + self.numerics.chunk]

@@ -34,6 +34,16 @@ def fixed_genome(space: Space, method: str) -> str:
     return space.encode({gene.name: _form(gene, FIXED[method], method) for gene in space.genes})
 
 
+def centre(space: Space, around: str) -> str:
+    """The genome that `training.around` names. `auto` is `lora` in a space that can say it, else `largest`."""
+    if around != "auto":
+        return fixed_genome(space, around)
+    try:
+        return fixed_genome(space, "lora")
+    except BadInput:
+        return space.largest
+
+
 def _form(gene: Gene, wanted: Mapping[str, str], method: str) -> str:
     form = wanted.get(gene.name.rpartition(".")[2], "none")
     if form == LARGEST_LORA:

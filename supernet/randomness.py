@@ -8,7 +8,18 @@ import numpy as np
 import torch
 
 Stream = Literal[
-    "init", "forms", "batches", "drop_path", "generation", "baseline", "probe", "split", "fair", "augmentation", "views"
+    "init",
+    "forms",
+    "batches",
+    "drop_path",
+    "generation",
+    "baseline",
+    "probe",
+    "split",
+    "fair",
+    "augmentation",
+    "views",
+    "calibration",
 ]
 _NUMBER: dict[str, int] = {
     "init": 0,
@@ -22,6 +33,7 @@ _NUMBER: dict[str, int] = {
     "fair": 8,
     "augmentation": 9,
     "views": 10,
+    "calibration": 11,
 }
 
 

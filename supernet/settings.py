@@ -180,8 +180,9 @@ class TrainingSettings(Settings):
         "close to it), `fair` (each form of a gene as often as the others, in turn), `sandwich` (the largest and the "
         "smallest beside uniform ones)",
     )
-    around: Literal["lora", "ssf", "bias_of_linears", "largest"] = Field(
-        default="lora", description="the fixed method that `draws: near` keeps to"
+    around: Literal["auto", "lora", "ssf", "bias_of_linears", "largest"] = Field(
+        default="auto",
+        description="the fixed method that `draws: near` keeps to; `auto`: `lora` in a space with it, else `largest`",
     )
     subnets: Positive = Field(default=1, description="subnets a step, each on its share of the batch")
     average: Fraction = Field(
@@ -192,6 +193,11 @@ class TrainingSettings(Settings):
         default=0.0,
         description="share of the target that is, for each example, what earlier steps answered, averaged over their "
         "subnets; 0: none",
+    )
+    calibration: bool = Field(
+        default=False,
+        description="divide the supernet's logits by the one number at which their validation losses are lowest, so "
+        "that ranking by loss does not prefer subnets that are unsure; no answer changes",
     )
     recipe: Literal["masked", "paper"] = Field(
         default="masked",

@@ -58,12 +58,21 @@ def digest_of(tensors: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def recipe(backbone: Backbone, space: SpaceSettings, training: TrainingSettings, split: Split, seed: int) -> str:
+def recipe(
+    backbone: Backbone,
+    space: SpaceSettings,
+    training: TrainingSettings,
+    split: Split,
+    seed: int,
+    validation: Split | None = None,
+) -> str:
     """Hash of everything that decides what training computes: looked up before training.
 
-    A table is named by its space; its depths, which move the draws, are named beside it.
+    A table is named by its space; its depths, which move the draws, are named beside it. `validation` is the split
+    that the supernet is calibrated on, if it is.
     """
     parts = [backbone.key(), space.model_dump_json(), training.model_dump_json(), split.key(), seed, NUMBERS]
     if depths := [(row.sites, row.gene, row.depths) for row in space.table if row.depths]:
         parts.append(depths)
+    parts += [] if validation is None else [validation.key()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

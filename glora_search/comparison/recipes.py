@@ -25,10 +25,11 @@ REFERENCE_TRAINING: Mapping[str, Any] = {
     "augmentation": (),
     "head": "random",
     "draws": "uniform",
-    "around": "lora",
+    "around": "auto",
     "subnets": 1,
     "average": 0.0,
     "memory": 0.0,
+    "calibration": False,
 }
 SAME_SPACE = ("name", "rows", "ranks", "forms", "options")
 REFERENCE_SPACE: Mapping[str, Any] = {"product": "elementwise", "storage": "shared", "scales": "raw"}
@@ -46,7 +47,7 @@ REFERENCE_SEARCH: Mapping[str, Any] = {
 }
 
 # options of a training that mean nothing to one subnet, and their `off`; the others serve a fixed method as well
-SUPERNET_ONLY: Mapping[str, Any] = {"draws": "uniform", "around": "lora", "subnets": 1}
+SUPERNET_ONLY: Mapping[str, Any] = {"draws": "uniform", "around": "auto", "subnets": 1, "calibration": False}
 
 
 def of_seed(settings: CampaignSettings, seed: int) -> CampaignSettings:

@@ -35,17 +35,17 @@ def test_a_campaign_from_before_a_setting_was_there_is_found_again(workshop: Any
     assert workshop.launch() == report
 
 
-EARLIER = {"rank": "accuracy", "first": "uniform"}  # what a search did before it could be said
+EARLIER = {"rank": "accuracy", "first": "trained"}  # what a search did before it could be said
 
 
-def test_a_campaign_from_before_it_could_be_said_ranks_by_accuracy_and_begins_uniformly(workshop: Any) -> None:
+def test_a_campaign_from_before_it_could_be_said_ranks_by_accuracy_and_begins_as_it_was_trained(workshop: Any) -> None:
     workshop.launch(search=EARLIER)
     before = workshop.found()
     forget(workshop, "rank", "first", "views", "choice")
     with workshop.store() as store:
         config = store.campaign("tiny").config
     assert recalled(config, "tiny") == workshop.settings(search=EARLIER)
-    with pytest.raises(NameTaken, match=r"search\.rank: accuracy -> loss\n  search\.first: uniform -> stratified"):
+    with pytest.raises(NameTaken, match=r"search\.rank: accuracy -> loss\n  search\.first: trained -> stratified"):
         workshop.launch(search={"rank": "loss", "first": "stratified"})
     rewritten(workshop, "UPDATE campaigns SET state = 'paused', report = NULL")
     rewritten(workshop, "DELETE FROM candidates WHERE generation > 0")

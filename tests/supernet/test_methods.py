@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from supernet.errors import BadInput
 from supernet.merging import merge_into
-from supernet.methods import FIXED, fixed_genome
+from supernet.methods import FIXED, centre, fixed_genome
 from supernet.model import Supernet
 from supernet.settings import SpaceSettings
 from supernet.sites import linears
+from supernet.space import Space
 
 PairOf = Callable[..., tuple[VisionTransformer, Supernet]]
 SPACE = SpaceSettings(ranks=(4, 2))
@@ -124,3 +125,13 @@ def test_a_space_without_gloras_genes_has_no_such_genomes_but_its_largest(pair_o
         fixed_genome(space, "lora")
     assert fixed_genome(space, "largest") == "AAA" * 2
     assert space.parameters(fixed_genome(space, "linear_probe")) == 0
+
+
+def test_the_centre_of_a_space_is_lora_where_it_can_say_it_and_else_the_largest(pair_of: PairOf) -> None:
+    space = pair_of(SPACE)[1].space
+    assert centre(space, "auto") == fixed_genome(space, "lora")
+    assert centre(space, "ssf") == fixed_genome(space, "ssf")
+    without = Space(tuple(gene for gene in space.genes if not gene.name.endswith(".B")))
+    assert centre(without, "auto") == without.largest
+    with pytest.raises(BadInput, match="lora"):
+        centre(without, "lora")
