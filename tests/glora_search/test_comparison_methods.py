@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from glora_search.comparison import recipes
-from glora_search.comparison.methods import METHODS, Searched, chosen, of_mean_size
+from glora_search.comparison.methods import METHODS, Searched, of_mean_size
 from glora_search.comparison.pace import longer_epochs
 from glora_search.comparison.recipes import alone, campaign_of, of_seed, reference
+from glora_search.comparison.suites import ALL, DEFAULT, SUITES, chosen
 from glora_search.inputs import prepare
 from glora_search.settings import CampaignSettings, SearchSettings, candidates, difference, parse
 from supernet.errors import BadInput
@@ -41,7 +42,7 @@ def test_the_rows_names_and_their_order_are_the_contract() -> None:
     [("default", NAMES), ("lora", ("lora", "ours")), ("ours,ssf, lora", ("lora", "ssf", "ours")), ("", ("ours",))],
 )
 def test_methods_come_in_the_tables_order_with_ours_among_them(text: str, names: tuple[str, ...]) -> None:
-    assert chosen(text) == names
+    assert chosen(text) == (DEFAULT, names)
 
 
 def test_an_unknown_method_is_refused_with_the_nearest_name() -> None:
