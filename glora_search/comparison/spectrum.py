@@ -30,13 +30,13 @@ def draw(name: str, rows: Sequence[Row], to: Path) -> Path | None:
     rows = [row for row in rows if row["left_out"] is None]
     figure = Figure(figsize=(9.5, 6), dpi=150)
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.08, 0.1, 0.58, 0.82))
+    axes = figure.add_axes((0.07, 0.1, 0.64, 0.82))
     places = _places(rows)
     for row, place in zip(rows, places, strict=True):
         marker, colour = LOOKS[row["mergeable"]]
         low, high = row["wilson"]
         middle = 100 * row["test_accuracy"]
-        bar = [[middle - 100 * low], [100 * high - middle]]
+        bar = [[max(0.0, middle - 100 * low)], [max(0.0, 100 * high - middle)]]  # at 100% rounding may cross it
         axes.errorbar(place, middle, bar, fmt=marker, color=colour, elinewidth=0.6, capsize=2, alpha=0.85)
     for mergeable, (marker, colour) in LOOKS.items():
         axes.plot([], [], marker, color=colour, label=f"mergeable: {mergeable}")
@@ -44,7 +44,7 @@ def draw(name: str, rows: Sequence[Row], to: Path) -> Path | None:
     axes.set(xlabel="adapted parameters (logarithmic; none at the left end)", ylabel="test accuracy (%)")
     axes.set_title(f"{name}: every method, bars are 95% Wilson intervals", fontsize=10)
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="best")
     _label(axes, rows, places)
     to.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(to)
