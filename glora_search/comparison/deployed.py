@@ -41,7 +41,7 @@ def flat(lines: Sequence[Row]) -> list[dict[str, Any]]:
 def _more(outcomes: Sequence[Outcome], suite: Suite) -> dict[str, Any]:
     row, deployments = suite.rows[outcomes[0].method], [_of(outcome) for outcome in outcomes]
     return {
-        "learning_rate": row.rate if isinstance(row, Fixed) else 1.0,  # times the config's
+        "learning_rate_factor": row.rate if isinstance(row, Fixed) else 1.0,
         "mergeable": _worst(each.mergeable for each in deployments),
         "genes": {name: round(mean(each.genes[name] for each in deployments)) for name in deployments[0].genes},
         "latency": [_latency(each) for each in zip(*(each.latencies for each in deployments), strict=True)],
