@@ -332,7 +332,7 @@ def compare(
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, each with splits of its own.")] = 3,
     first_seed: Annotated[int, typer.Option("--first-seed", min=0, max=2**31, help="The first of them.")] = 101,
     methods: Annotated[
-        str, typer.Option("--methods", help="Rows, as in `lora,random`; `ours` is always among them.")
+        str, typer.Option("--methods", help="Rows, as in `lora,random`, or `all`: every method of the field.")
     ] = "default",
     override: Override = None,
     db: Db = DB,

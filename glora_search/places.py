@@ -50,6 +50,6 @@ class Places:
         """The folder that the config names, or runs/NAME/export."""
         return Path(chosen) if chosen else self.runs / name / "export"
 
-    def comparison(self, name: str) -> Path:
-        """The folder of a comparison's outcomes, its trainings under way and its picture."""
-        return self.runs / f"{name}.compare"
+    def comparison(self, name: str, kind: str = "compare") -> Path:
+        """The folder of a comparison's outcomes, its trainings under way and its picture; one for each kind."""
+        return self.runs / f"{name}.{kind}"

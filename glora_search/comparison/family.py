@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from glora_search.comparison.methods import LIMIT, named
 from glora_search.comparison.recipes import of_seed, whole
+from glora_search.comparison.suites import DEFAULT, Suite
 from glora_search.display import Display
 from glora_search.inputs import Inputs, prepare
 from glora_search.places import Places
@@ -26,16 +28,24 @@ class Family:
     db: str
     places: Places
     display: Display
+    suite: Suite = DEFAULT
 
     @property
     def settings(self) -> CampaignSettings:
         return self.inputs.settings
 
     @property
-    def limit(self) -> int:
-        """Parameters of the fixed method that no searched subnet may exceed."""
+    def limit(self) -> int | None:
+        """Parameters of the fixed method that no searched subnet may exceed, if the suite has such a rule."""
+        if not self.suite.limited:
+            return None
         space = in_space(self.inputs, whole(self.settings.space)).space
         return space.parameters(named(LIMIT, space, self.settings.seed))
+
+    @property
+    def folder(self) -> Path:
+        """Of the comparison's files."""
+        return self.places.comparison(self.settings.name, self.suite.kind)
 
     def splits(self, test: str) -> Mapping[str, str]:
         """The hash of each split; that of the test split is known to whom opened it."""
@@ -49,9 +59,17 @@ class Family:
         return next(iter(self.inputs.data.tests.values()))()
 
 
-def family(settings: CampaignSettings, seed: int, pool: Pool, db: str, places: Places, display: Display) -> Family:
+def family(
+    settings: CampaignSettings,
+    seed: int,
+    pool: Pool,
+    db: str,
+    places: Places,
+    display: Display,
+    suite: Suite = DEFAULT,
+) -> Family:
     """Read what the rows of this seed work on. Raises BadInput, Missing or Infeasible; writes nothing."""
-    return Family(prepare(of_seed(settings, seed)), pool, db, places, display)
+    return Family(prepare(of_seed(settings, seed)), pool, db, places, display, suite)
 
 
 def in_space(inputs: Inputs, space: SpaceSettings) -> Inputs:

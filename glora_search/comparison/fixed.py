@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from glora_search import report
+from glora_search.comparison.deploying import deployed
 from glora_search.comparison.family import Family, in_space
 from glora_search.comparison.methods import Fixed
 from glora_search.comparison.outcome import Outcome, Scores
-from glora_search.comparison.recipes import alone
+from glora_search.comparison.recipes import alone, at_rate, in_table
 from glora_search.control import Control
 from glora_search.inputs import Inputs
 from glora_search.interrupts import interrupts
@@ -24,17 +25,18 @@ from supernet.numerics import Numerics
 from supernet.trained import Trained
 
 
-def fixed(family: Family, method: str, row: Fixed, numerics: Numerics, longer: int) -> Outcome:
+def fixed(family: Family, method: str, row: Fixed, numerics: Numerics, longer: int | None) -> Outcome:
     """Train the genome with the config's epochs and, if these are more, with `longer`; then open the test set.
 
     Raises Paused when interrupted: what was trained, and checkpoints, are kept until the outcome is.
     """
-    inputs = in_space(family.inputs, row.space(family.settings.space))
+    inputs = at_own_rate(in_space(family.inputs, row.space(family.settings.space)), row)
     seed, epochs = family.settings.seed, family.settings.training.epochs
     genome = row.genome(inputs.space, seed)
-    several = [epochs, longer] if longer > epochs else [epochs]
+    several = [epochs, longer] if longer is not None and longer > epochs else [epochs]
     trained = [_trained(family, inputs, method, genome, numerics, each) for each in several]
     scoring = ScoringTask(inputs.backbone, inputs.settings.space, trained[0], inputs.data.val, numerics.in_float32())
+    deployment = deployed(family, inputs, trained[0], genome, numerics)
     scores, test = _scored(family, [replace(scoring, trained=each) for each in trained], genome, several)
     return Outcome(
         method,
@@ -46,6 +48,7 @@ def fixed(family: Family, method: str, row: Fixed, numerics: Numerics, longer: i
         numerics.as_dict(),
         scores[0],
         longer=scores[1] if len(scores) > 1 else None,
+        deployment=deployment,
     )
 
 
@@ -56,15 +59,24 @@ def probed(family: Family, method: str, numerics: Numerics) -> Outcome:
     trained = watched(family.pool, inputs.probe(numerics), family.display, title)
     space = inputs.settings.space
     scoring = ScoringTask(inputs.backbone, space, trained, inputs.data.val, numerics.in_float32(), head_only=True)
+    bare = in_space(inputs, in_table("linear_probe", space))
+    deployment = deployed(family, bare, trained, bare.space.smallest, numerics, head_only=True)
     epochs = [family.settings.training.epochs]
     scores, test = _scored(family, [scoring], inputs.space.smallest, epochs)
     examples, splits = family.examples(len(test)), family.splits(test.key())
-    return Outcome(method, family.settings.seed, None, 0, examples, splits, numerics.as_dict(), scores[0])
+    found = Outcome(method, family.settings.seed, None, 0, examples, splits, numerics.as_dict(), scores[0])
+    return replace(found, deployment=deployment)
+
+
+def at_own_rate(inputs: Inputs, row: Fixed) -> Inputs:
+    """The same under the learning rate that the method's field uses."""
+    training = at_rate(inputs.settings.training, row.rate)
+    return replace(inputs, settings=inputs.settings.model_copy(update={"training": training}))
 
 
 def forget(family: Family, method: str) -> None:
     """Remove the trained tensors of a row whose outcome is kept."""
-    for path in _folder(family).glob(f"{method}.{family.settings.seed}.*.safetensors"):
+    for path in family.folder.glob(f"{method}.{family.settings.seed}.*.safetensors"):
         path.unlink()
 
 
@@ -73,12 +85,12 @@ def _trained(family: Family, inputs: Inputs, method: str, genome: str, numerics:
     settings = inputs.settings.model_copy(update={"training": alone(inputs.settings.training, epochs)})
     inputs = replace(inputs, settings=settings)
     name = hashlib.sha256(f"{recipe_of(inputs)} {genome}".encode()).hexdigest()
-    path = _folder(family) / f"{method}.{settings.seed}.{epochs}.safetensors"
+    path = family.folder / f"{method}.{settings.seed}.{epochs}.safetensors"
     if (known := _known(path, name)) is not None:
         return known
     task = replace(inputs.training(numerics), genome=genome)
     title, checkpoint = f"{method}, seed {settings.seed}, {epochs} epochs", path.with_suffix(".checkpoint.safetensors")
-    control = Control(None, f"{family.settings.name}.compare")
+    control = Control(None, family.folder.name)
     with interrupts(control, family.display):
         trained = trained_on(task, checkpoint, name, title, family.pool, family.display, control)
         save_trained(trained, path, {"recipe": name})
@@ -105,7 +117,3 @@ def _scored(
         for number, task, val, tested in zip(epochs, tasks, vals, tests, strict=True)
     ]
     return scores, test
-
-
-def _folder(family: Family) -> Path:
-    return family.places.comparison(family.settings.name)

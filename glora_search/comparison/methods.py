@@ -9,14 +9,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from glora_search.comparison.recipes import at_random, reference, unchanged, whole
 from glora_search.settings import CampaignSettings
-from supernet.errors import BadInput
 from supernet.methods import fixed_genome
 from supernet.randomness import stream
 from supernet.settings import SpaceSettings
@@ -37,6 +35,8 @@ class Fixed:
 
     genome: Callable[[Space, int], str]  # (space, seed)
     space: Callable[[SpaceSettings], SpaceSettings]
+    rate: float = 1.0  # of the config's learning rates
+    source: str = ""  # of another rate
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def as_searched(space: SpaceSettings) -> SpaceSettings:
     return space
 
 
-METHODS: Mapping[str, Probed | Fixed | Searched] = {
+Method = Probed | Fixed | Searched
+
+METHODS: Mapping[str, Method] = {
     "linear_probe": Probed(),
     "bias_of_linears": Fixed(partial(named, "bias_of_linears"), whole),
     "lora": Fixed(partial(named, LIMIT), whole),
@@ -73,14 +75,3 @@ METHODS: Mapping[str, Probed | Fixed | Searched] = {
     "paper": Searched(reference),
     OURS: Searched(unchanged),
 }
-
-
-def chosen(text: str) -> tuple[str, ...]:
-    """The methods of a comma list, in the table's order, ours among them; `default` is all. Raises BadInput."""
-    names = [name for part in text.split(",") if (name := part.strip())]
-    wanted = {*(METHODS if "default" in names else ()), *(name for name in names if name != "default"), OURS}
-    for name in sorted(wanted - METHODS.keys()):
-        near = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(METHODS)}."
-        raise BadInput(f"--methods: no method is named {name!r}. {hint}")
-    return tuple(name for name in METHODS if name in wanted)

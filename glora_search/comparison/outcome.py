@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from supernet import deployment
+from supernet.deployment import Deployment
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -41,6 +44,7 @@ class Outcome:
     search_seconds: float = 0.0
     candidates: int = 0  # that were proposed
     limit: int | None = None  # of parameters
+    deployment: Deployment | None = None  # what it costs where it is used, if the comparison asks
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -49,8 +53,20 @@ class Outcome:
 Found = Mapping[str, Sequence[Outcome]]  # of each method, in the order of the seeds
 
 
+class Compared(dict[str, Sequence[Outcome]]):
+    """What was found, and of the methods that cannot be had here, why."""
+
+    def __init__(self, found: Found, left_out: Mapping[str, str]) -> None:
+        super().__init__(found)
+        self.left_out = left_out
+
+
 def from_dict(values: Mapping[str, Any]) -> Outcome:
     """The inverse of `as_dict`."""
-    longer = values["longer"]
-    scores = {"scores": Scores(**values["scores"]), "longer": None if longer is None else Scores(**longer)}
-    return Outcome(**{**values, **scores})
+    longer, deployed = values["longer"], values.get("deployment")  # which files of earlier versions lack
+    nested = {
+        "scores": Scores(**values["scores"]),
+        "longer": None if longer is None else Scores(**longer),
+        "deployment": None if deployed is None else deployment.from_dict(deployed),
+    }
+    return Outcome(**{**values, **nested})

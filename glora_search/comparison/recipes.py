@@ -55,13 +55,14 @@ def of_seed(settings: CampaignSettings, seed: int) -> CampaignSettings:
     return settings.model_copy(update={"seed": seed, "data": settings.data.model_copy(update={"seed": seed})})
 
 
-def campaign_of(settings: CampaignSettings, method: str, seed: int, limit: int) -> CampaignSettings:
+def campaign_of(
+    settings: CampaignSettings, method: str, seed: int, limit: int | None, kind: str = "compare"
+) -> CampaignSettings:
     """The settings of a row's campaign: under the lower of the two limits, in a folder of its own."""
-    own = settings.search.max_parameters
-    least = limit if own is None else min(own, limit)
+    least = min((each for each in (settings.search.max_parameters, limit) if each is not None), default=None)
     changed = of_seed(settings, seed).model_copy(
         update={
-            "name": f"{settings.name}.compare.{method}.{seed}",
+            "name": f"{settings.name}.{kind}.{method}.{seed}",
             "search": settings.search.model_copy(update={"max_parameters": least}),
             "export": settings.export.model_copy(update={"to": None}),
         }
@@ -93,6 +94,27 @@ def reference(settings: CampaignSettings) -> CampaignSettings:
 def alone(training: TrainingSettings, epochs: int) -> TrainingSettings:
     """The same training for one subnet: nothing of what only a supernet needs."""
     return training.model_copy(update={**SUPERNET_ONLY, "epochs": epochs})
+
+
+def in_table(name: str, space: SpaceSettings) -> SpaceSettings:
+    """Another table of genes as it is written, with the options that all spaces share."""
+    return space.model_copy(update={"name": name, "rows": (), "forms": {}, "options": {}})
+
+
+def searching_table(name: str, settings: CampaignSettings) -> CampaignSettings:
+    """The config as it stands if its space is this table, else with that table."""
+    if settings.space.name == name:
+        return settings
+    update: dict[str, Any] = {"space": in_table(name, settings.space)}
+    if name != "glora" and settings.training.draws == "near":  # around a genome of GLoRA
+        update["training"] = settings.training.model_copy(update={"draws": "uniform"})
+    return settings.model_copy(update=update)
+
+
+def at_rate(training: TrainingSettings, factor: float) -> TrainingSettings:
+    """The same training with its learning rates multiplied."""
+    rates = {name: factor * getattr(training, name) for name in ("learning_rate", "final_learning_rate")}
+    return training.model_copy(update=rates)
 
 
 def whole(space: SpaceSettings) -> SpaceSettings:

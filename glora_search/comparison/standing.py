@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from glora_search.comparison.methods import OURS
 from glora_search.comparison.outcome import Found, Outcome, Scores
 from glora_search.comparison.statistics import difference, differences, interval
+from glora_search.comparison.suites import DEFAULT, Suite
 from glora_search.statistics import mcnemar, wilson
 from supernet.errors import Corrupt
 
@@ -18,9 +18,9 @@ SEED = 0  # of the bootstrap
 MARGIN = 0.005  # a row is beaten if ours is better on average, and surely no more than this much worse
 
 
-def rows(found: Found) -> list[dict[str, Any]]:
+def rows(found: Found, suite: Suite = DEFAULT) -> list[dict[str, Any]]:
     """One for each method, in the order given. Raises Corrupt if test examples differ between methods."""
-    return [_row(method, outcomes, found[OURS]) for method, outcomes in found.items()]
+    return [_row(method, outcomes, found[suite.against]) for method, outcomes in found.items()]
 
 
 def beaten(line: Mapping[str, Any]) -> bool:
@@ -64,7 +64,7 @@ def _line(outcomes: Sequence[Outcome], ours: Sequence[Outcome], of: Callable[[Ou
 
 def _against(ours: Sequence[Outcome], outcomes: Sequence[Outcome], scores: Sequence[Scores]) -> dict[str, Any]:
     """The difference ours - theirs in test accuracy, its 95% interval, and McNemar's p of the pooled pairs."""
-    if outcomes[0].method == OURS:
+    if outcomes[0].method == ours[0].method:
         return {"difference": None, "interval": None, "p_value": None}
     _require_one_test(ours, outcomes)
     counts = [outcome.examples["test"] for outcome in ours]

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from glora_search.comparison.methods import OURS
-from glora_search.comparison.outcome import Found
+from glora_search.comparison.outcome import Found, Outcome
 from glora_search.comparison.standing import MARGIN, beaten
 
 Row = Mapping[str, Any]
@@ -46,7 +46,7 @@ def _protocol(found: Found) -> Iterator[str]:
     ours = found[OURS]
     one = ours[0]
     sizes = ", ".join(f"{count:,} {name}" for name, count in one.examples.items())
-    yield f"seeds {_listed([outcome.seed for outcome in ours])}; {_splits(found)} ({sizes})"
+    yield f"seeds {listed([outcome.seed for outcome in ours])}; {splits(ours)} ({sizes})"
     yield (
         f"{one.scores.epochs} epochs; searches of {one.candidates:,} candidates of at most {one.limit:,} parameters; "
         "longer: as many epochs as take what ours takes, training and search"
@@ -57,8 +57,8 @@ def _protocol(found: Found) -> Iterator[str]:
     )
 
 
-def _splits(found: Found) -> str:
-    ours = found[OURS]
+def splits(ours: Sequence[Outcome]) -> str:
+    """Whether the seeds of a row share their splits."""
     if len(ours) == 1:
         return "one split"
     fixed = {name for name in ("train", "val", "test") if len({outcome.splits[name] for outcome in ours}) == 1}
@@ -92,7 +92,8 @@ def _range(line: Row) -> str:
     return f"{_points(low)} to {_points(high)}"
 
 
-def _listed(seeds: Sequence[int]) -> str:
+def listed(seeds: Sequence[int]) -> str:
+    """As a range where they are one."""
     if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
         return f"{seeds[0]} to {seeds[-1]}"
     return ", ".join(map(str, seeds))

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from glora_search.comparison import recipes
-from glora_search.comparison.methods import METHODS, Searched, chosen, of_mean_size
+from glora_search.comparison.methods import METHODS, Searched, of_mean_size
 from glora_search.comparison.pace import longer_epochs
-from glora_search.comparison.recipes import alone, campaign_of, of_seed, reference
+from glora_search.comparison.recipes import alone, at_rate, campaign_of, of_seed, reference, searching_table
+from glora_search.comparison.suites import ALL, DEFAULT, Suite, chosen
 from glora_search.inputs import prepare
 from glora_search.settings import CampaignSettings, SearchSettings, candidates, difference, parse
 from supernet.errors import BadInput
@@ -41,7 +42,7 @@ def test_the_rows_names_and_their_order_are_the_contract() -> None:
     [("default", NAMES), ("lora", ("lora", "ours")), ("ours,ssf, lora", ("lora", "ssf", "ours")), ("", ("ours",))],
 )
 def test_methods_come_in_the_tables_order_with_ours_among_them(text: str, names: tuple[str, ...]) -> None:
-    assert chosen(text) == names
+    assert chosen(text) == (DEFAULT, names)
 
 
 def test_an_unknown_method_is_refused_with_the_nearest_name() -> None:
@@ -49,6 +50,62 @@ def test_an_unknown_method_is_refused_with_the_nearest_name() -> None:
         chosen("lora,randm")
     with pytest.raises(BadInput, match="There are linear_probe, bias_of_linears"):
         chosen("xyzzy")
+
+
+def test_the_fields_rows_and_their_order_are_the_contract() -> None:
+    names = (
+        "full linear_probe bitfit vpt_shallow vpt_deep lora adapter adaptformer ssf repadapter prefix parallel_adapter "
+        "scaled_parallel_adapter multihead_parallel_adapter mam control multihead_control noah glora"
+    )
+    assert tuple(ALL.rows) == tuple(names.split())
+    assert chosen("all") == chosen("all:") == (ALL, tuple(ALL.rows))
+
+
+@pytest.mark.parametrize(
+    ("text", "suite", "names"),
+    [
+        ("lora,ssf", DEFAULT, ("lora", "ssf", "ours")),
+        ("default:ssf", DEFAULT, ("ssf", "ours")),
+        ("all:ssf, lora", ALL, ("lora", "ssf", "glora")),
+        ("noah", ALL, ("noah", "glora")),
+        ("noah,ssf", ALL, ("ssf", "noah", "glora")),
+    ],
+)
+def test_a_list_is_of_the_first_table_that_has_all_of_it(text: str, suite: Suite, names: tuple[str, ...]) -> None:
+    assert chosen(text) == (suite, names)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("random,noah,lora", "only default has random; only all has noah. Run them apart"),
+        ("all,default", "two comparisons"),
+        ("al:lora", "expected `default` or `all` before the colon, got 'al'. Did you mean 'all'"),
+        ("all:random", "no method is named 'random'"),
+        ("all:adaptfrmer", "Did you mean 'adaptformer'"),
+        ("prefx", "Did you mean 'prefix'"),
+    ],
+)
+def test_a_mixture_of_tables_and_a_wrong_name_are_refused(text: str, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        chosen(text)
+
+
+def test_a_rate_of_its_own_changes_the_learning_rates_alone(settings: CampaignSettings) -> None:
+    changed = at_rate(settings.training, 0.5)
+    lines = difference(settings.training.model_dump(), changed.model_dump())
+    assert [line.partition(":")[0] for line in lines] == ["learning_rate", "final_learning_rate"]
+    assert changed.learning_rate == settings.training.learning_rate / 2
+    assert at_rate(settings.training, 1.0) == settings.training
+
+
+def test_a_searched_table_is_the_configs_own_or_one_that_parses(settings: CampaignSettings) -> None:
+    near = settings.model_copy(update={"training": settings.training.model_copy(update={"draws": "near"})})
+    assert searching_table("glora", near) == near
+    noah = searching_table("noah", near)
+    assert parse(noah.model_dump(mode="json"), "the store") == noah
+    assert (noah.space.name, noah.training.draws) == ("noah", "uniform"), "near draws are around a genome of GLoRA"
+    assert searching_table("glora", noah).space == settings.space
 
 
 def test_mean_size_is_the_median_of_its_draws(vit_b: Space) -> None:
