@@ -105,10 +105,8 @@ def searching_table(name: str, settings: CampaignSettings) -> CampaignSettings:
     """The config as it stands if its space is this table, else with that table."""
     if settings.space.name == name:
         return settings
-    update: dict[str, Any] = {"space": in_table(name, settings.space)}
-    if name != "glora" and settings.training.draws == "near":  # around a genome of GLoRA
-        update["training"] = settings.training.model_copy(update={"draws": "uniform"})
-    return settings.model_copy(update=update)
+    training = settings.training.model_copy(update={"around": "auto"})  # another one may be a genome of GLoRA alone
+    return settings.model_copy(update={"space": in_table(name, settings.space), "training": training})
 
 
 def at_rate(training: TrainingSettings, factor: float) -> TrainingSettings:
