@@ -100,11 +100,13 @@ def test_a_rate_of_its_own_changes_the_learning_rates_alone(settings: CampaignSe
 
 
 def test_a_searched_table_is_the_configs_own_or_one_that_parses(settings: CampaignSettings) -> None:
-    near = settings.model_copy(update={"training": settings.training.model_copy(update={"draws": "near"})})
+    around = {"draws": "near", "around": "ssf"}
+    near = settings.model_copy(update={"training": settings.training.model_copy(update=around)})
     assert searching_table("glora", near) == near
     noah = searching_table("noah", near)
     assert parse(noah.model_dump(mode="json"), "the store") == noah
-    assert (noah.space.name, noah.training.draws) == ("noah", "uniform"), "near draws are around a genome of GLoRA"
+    assert (noah.space.name, noah.training.draws) == ("noah", "near")
+    assert noah.training.around == "auto", "ssf is a genome of GLoRA"
     assert searching_table("glora", noah).space == settings.space
 
 
