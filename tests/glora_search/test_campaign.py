@@ -97,11 +97,11 @@ def test_views_and_ties_decide_the_choice_and_are_in_the_report(finished: Any, c
 def test_calibration_changes_losses_and_no_answer(finished: Any, watching: Callable[..., Any]) -> None:
     watched, training = watching(), {**finished.settings().training.model_dump(), "calibration": True}
     sections = {"training": training, "search": SIZES | {"algorithm": "random", "racing": False}}
-    finished.launch(name="plain", search=sections["search"])
+    finished.launch(name="uncalibrated", search=sections["search"])
     finished.launch(watched, name="calibrated", **sections)
     assert any(note.startswith("Temperature ") for note in watched.notes)
     assert "train supernet" in watched.bars, "what is calibrated is another supernet"
-    plain, calibrated = finished.found("plain"), finished.found("calibrated")
+    plain, calibrated = finished.found("uncalibrated"), finished.found("calibrated")
     assert [each[:-1] for each in calibrated] == [each[:-1] for each in plain]
     assert sum(each[-1] for each in calibrated) < sum(each[-1] for each in plain)
     again = watching()
