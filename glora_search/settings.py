@@ -36,7 +36,8 @@ _Yaml.add_implicit_resolver(
 
 # What a campaign did that was launched before there was such a setting.
 EARLIER: Mapping[str, Mapping[str, Any]] = {
-    "search": {"rank": "accuracy", "first": "trained", "views": 0, "choice": "best"}
+    "training": {"head": "random", "draws": "uniform", "memory": 0.0, "calibration": False},
+    "search": {"rank": "accuracy", "first": "trained", "views": 0, "choice": "best"},
 }
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -50,7 +51,7 @@ class SearchSettings(Settings):
         description="`evolution` (by `rank`), `nsga2` (error and parameters) or `random` (as many draws)",
     )
     rank: Rank = Field(
-        default="accuracy",
+        default="loss",
         description="what makes a candidate better, as parent and as finalist: the higher `accuracy` on the validation "
         "split, of equal ones the lower loss; or the lower `loss`, then the higher accuracy",
     )
@@ -65,7 +66,7 @@ class SearchSettings(Settings):
     parents: Positive = Field(default=10, description="the best candidates so far, from which children are made")
     crossover: int = Field(default=25, ge=0, description="children a generation with each gene from either parent")
     mutation: int = Field(default=25, ge=0, description="children a generation with some genes of a parent redrawn")
-    mutation_rate: float = Field(default=0.2, gt=0, le=1, description="probability that a gene is redrawn")
+    mutation_rate: float = Field(default=0.05, gt=0, le=1, description="probability that a gene is redrawn")
     max_parameters: int | None = Field(default=None, ge=0, description="limit of a subnet's parameters, head apart")
     budget: int | None = Field(
         default=None,

@@ -23,7 +23,7 @@ def wilson(correct: float, n: int, z: float = 1.96) -> tuple[float, float]:
     """95% interval of a proportion `correct` (in [0, 1]) of n examples, by (1)."""
     centre = (correct + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(correct * (1 - correct) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, min(centre - half, correct)), min(1.0, max(centre + half, correct))  # rounding may not leave it out
 
 
 def mcnemar(ours: bytes, theirs: bytes, n: int) -> float:

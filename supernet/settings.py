@@ -66,7 +66,7 @@ class GloraOptions(Settings):
         default="elementwise", description="W0*A elementwise (the reference code) or as a matrix product (the paper)"
     )
     storage: Literal["shared", "separate"] = Field(
-        default="shared", description="`shared`: vector and scalar are slices of the LoRA factor; `separate`: their own"
+        default="separate", description="`shared`: vector and scalar are slices of the LoRA factor; `separate`: their own"
     )
     scales: Literal["per_form", "raw"] = Field(
         default="per_form", description="`per_form`: a fixed factor a form, so that one learning rate trains all"
@@ -171,11 +171,11 @@ class TrainingSettings(Settings):
         "`crop` (50% to 100% of the area), `color` (contrast, brightness, tint)",
     )
     head: Literal["random", "probe"] = Field(
-        default="random",
+        default="probe",
         description="how the classifier starts: `random`, or as a `probe` of the frozen features of the training split",
     )
     draws: Literal["uniform", "near", "fair", "sandwich"] = Field(
-        default="uniform",
+        default="near",
         description="which subnets a step draws: `uniform`, `near` (from a fixed method to uniform draws, more or less "
         "close to it), `fair` (each form of a gene as often as the others, in turn), `sandwich` (the largest and the "
         "smallest beside uniform ones)",
@@ -190,12 +190,12 @@ class TrainingSettings(Settings):
         description="decay a step of the running average that is kept in place of the last weights; 0: none",
     )
     memory: Fraction = Field(
-        default=0.0,
+        default=0.5,
         description="share of the target that is, for each example, what earlier steps answered, averaged over their "
         "subnets; 0: none",
     )
     calibration: bool = Field(
-        default=False,
+        default=True,
         description="divide the supernet's logits by the one number at which their validation losses are lowest, so "
         "that ranking by loss does not prefer subnets that are unsure; no answer changes",
     )

@@ -176,5 +176,5 @@ def scoring(
     from supernet.evaluation import ScoringTask
     from supernet.settings import SpaceSettings
 
-    space = SpaceSettings(ranks=(4, 2))
+    space = SpaceSettings(ranks=(4, 2), storage="shared")
     return ScoringTask(backbone, space, trained_of(backbone, space), split_of(37), numerics)

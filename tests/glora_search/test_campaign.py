@@ -95,9 +95,9 @@ def test_views_and_ties_decide_the_choice_and_are_in_the_report(finished: Any, c
 
 
 def test_calibration_changes_losses_and_no_answer(finished: Any, watching: Callable[..., Any]) -> None:
-    watched, training = watching(), {**finished.settings().training.model_dump(), "calibration": True}
+    watched, training = watching(), {**finished.settings().training.model_dump(), "epochs": 1}
     sections = {"training": training, "search": SIZES | {"algorithm": "random", "racing": False}}
-    finished.launch(name="uncalibrated", search=sections["search"])
+    finished.launch(name="uncalibrated", **sections | {"training": training | {"calibration": False}})
     finished.launch(watched, name="calibrated", **sections)
     assert any(note.startswith("Temperature ") for note in watched.notes)
     assert "train supernet" in watched.bars, "what is calibrated is another supernet"

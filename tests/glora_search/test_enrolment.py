@@ -62,7 +62,7 @@ def test_what_changes_no_number_may_change_between_two_runs(workshop: Any, other
 def test_what_changes_numbers_may_not(workshop: Any) -> None:
     workshop.launch()
     forget(workshop, "racing")
-    with pytest.raises(NameTaken, match=r"search\.mutation_rate: 0\.2 -> 0\.3"):
+    with pytest.raises(NameTaken, match=r"search\.mutation_rate: 0\.05 -> 0\.3"):
         workshop.launch(search={"mutation_rate": 0.3})
 
 

@@ -39,7 +39,7 @@ def test_a_step_draws_what_its_number_says_and_nothing_else(draws: str) -> None:
 
 
 def test_one_uniform_subnet_a_step_is_the_spaces_own_draw() -> None:
-    assert [drawn(t) for t in range(9)] == [[SPACE.draw(stream(3, "forms", t))] for t in range(9)]
+    assert [drawn(t, draws="uniform") for t in range(9)] == [[SPACE.draw(stream(3, "forms", t))] for t in range(9)]
 
 
 @pytest.mark.parametrize("subnets", [1, 3])

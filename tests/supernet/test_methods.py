@@ -19,7 +19,7 @@ from supernet.sites import linears
 from supernet.space import Space
 
 PairOf = Callable[..., tuple[VisionTransformer, Supernet]]
-SPACE = SpaceSettings(ranks=(4, 2))
+SPACE = SpaceSettings(ranks=(4, 2), storage="shared")
 
 
 def computed_by_hand(

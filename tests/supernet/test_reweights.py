@@ -177,7 +177,7 @@ def test_lora_on_q_and_v_is_gloras_b_of_twice_the_rank(pair_of: PairOf, images: 
 def test_ssf_after_linears_is_glora_with_one_gamma(pair_of: PairOf, images: Tensor) -> None:
     row = {"sites": "blocks.**", "gene": "ssf", "choice": "ssf"}
     _, ssf = pair_of(SpaceSettings(name="mix", rows=(row,)))
-    _, glora = pair_of(SpaceSettings(ranks=(4,)))
+    _, glora = pair_of(SpaceSettings(ranks=(4,), storage="shared"))
     with torch.no_grad():
         for name, parameter in ssf.trained().items():
             if ".norm" in name:
@@ -196,7 +196,7 @@ def test_ssf_after_linears_is_glora_with_one_gamma(pair_of: PairOf, images: Tens
 def test_repadapter_is_gloras_b_or_matrix_a_and_c(pair_of: PairOf, images: Tensor, product: Any) -> None:
     """B = (W0 U) D, or A = U D as a matrix product; C = U b_D + b_U."""
     _, adapter = pair_of(SpaceSettings(name="repadapter", options={"adapter": {"ranks": [4]}}))
-    _, glora = pair_of(SpaceSettings(ranks=(4,), product=product))
+    _, glora = pair_of(SpaceSettings(ranks=(4,), product=product, storage="shared"))
     values, forms = heads(adapter), {}
     for path, site in adapter.ops.items():
         into, into_bias, back, back_bias = (

@@ -20,9 +20,17 @@ from supernet.settings import SpaceSettings, TrainingSettings
 from supernet.trained import Trained, recipe
 from supernet.training import Checkpoint, Progress, TrainingTask, adapt
 
-SPACE = SpaceSettings(ranks=(4, 2))
+SPACE = SpaceSettings(ranks=(4, 2), storage="shared")
 SETTINGS = TrainingSettings(
-    epochs=2, batch_size=8, learning_rate=1e-2, final_learning_rate=1e-2, warmup_epochs=0, weight_decay=0.1
+    epochs=2,
+    batch_size=8,
+    learning_rate=1e-2,
+    final_learning_rate=1e-2,
+    warmup_epochs=0,
+    weight_decay=0.1,
+    head="random",
+    draws="uniform",
+    memory=0.0,
 )  # a constant rate, so that a shorter training is the beginning of a longer one
 
 

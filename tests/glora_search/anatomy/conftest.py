@@ -59,7 +59,7 @@ def judged() -> Callable[[Space, Judge], Evaluate]:
 def survived() -> Callable[..., Survivors]:
     def survived(space: Space, evaluate: Evaluate, top: int = 10, seed: int = 0, **settings: Any) -> Survivors:
         """What a search found, as `explain` sees it."""
-        generations = list(evolve(space, SearchSettings(**settings), seed, evaluate))
+        generations = list(evolve(space, SearchSettings(**{"rank": "accuracy", **settings}), seed, evaluate))
         candidates = kept(generations)
         best = ranked([each for each in candidates if each.status == Status.COMPLETED])[:top]
         on_front = {each.proposal.id for each in front([one for each in generations for one in each.scored])}
