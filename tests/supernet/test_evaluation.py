@@ -281,7 +281,10 @@ def test_a_head_alone_scores_only_as_a_linear_probe(scoring: ScoringTask) -> Non
 
 
 def test_tensors_of_another_space_are_refused_by_name(scoring: ScoringTask) -> None:
-    for space in (SpaceSettings(ranks=(8,)), SpaceSettings(ranks=(4, 2), product="matrix")):
+    for space in (
+        SpaceSettings(ranks=(8,), storage="shared"),
+        SpaceSettings(ranks=(4, 2), product="matrix", storage="shared"),
+    ):
         with pytest.raises(Corrupt, match=r"tensor blocks\.\d.* does not fit this space"):
             Scorer(replace(scoring, space=space))
 

@@ -1,0 +1,40 @@
+"""Models of families of which timm has no small ones, registered by name, so that all of timm's own ways work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timm.models import generate_default_cfgs, register_model
+from timm.models.eva import _create_eva
+from timm.models.swin_transformer import _create_swin_transformer
+
+_USUAL = {"input_size": (3, 32, 32), "mean": (0.5,) * 3, "std": (0.5,) * 3, "num_classes": 0}
+default_cfgs = generate_default_cfgs(
+    {
+        "tiny_swin.untrained": {**_USUAL, "first_conv": "patch_embed.proj", "classifier": "head.fc"},
+        "tiny_rope.untrained": {**_USUAL, "first_conv": "patch_embed.proj", "classifier": "head"},
+        "tiny_eva02.untrained": {**_USUAL, "first_conv": "patch_embed.proj", "classifier": "head"},
+    }
+)
+EVA = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "use_rot_pos_emb": True}
+
+
+@register_model
+def tiny_swin(pretrained: bool = False, **arguments: Any) -> Any:
+    """Two stages of two blocks, the second of each with shifted windows, of 2 x 2 patches of 4 pixels each."""
+    own = {"img_size": 32, "patch_size": 4, "window_size": 2, "embed_dim": 16, "depths": (2, 2), "num_heads": (2, 4)}
+    return _create_swin_transformer("tiny_swin", pretrained=pretrained, **{**own, **arguments})
+
+
+@register_model
+def tiny_rope(pretrained: bool = False, **arguments: Any) -> Any:
+    """A ViT with rotary position embeddings as DINOv3's are: a fused qkv that is called."""
+    own = {**EVA, "qkv_bias": True, "attn_type": "rope", "use_abs_pos_emb": False}
+    return _create_eva("tiny_rope", pretrained=pretrained, **{**own, **arguments})
+
+
+@register_model
+def tiny_eva02(pretrained: bool = False, **arguments: Any) -> Any:
+    """As EVA-02's small models: a fused qkv whose weight the attention reads, and a gated MLP with a norm in it."""
+    own = {**EVA, "qkv_fused": True, "swiglu_mlp": True, "scale_mlp": True, "mlp_ratio": 2.0}
+    return _create_eva("tiny_eva02", pretrained=pretrained, **{**own, **arguments})
