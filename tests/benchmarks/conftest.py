@@ -1,4 +1,4 @@
-"""A setting of seconds: timm's `test_vit`, all of its numbers random, under GLoRA with raw scales."""
+"""A setting of seconds: timm's `test_vit`, all of its numbers random, under GLoRA as the reference way stores it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from supernet.trained import Trained
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny(tmp_path_factory.mktemp("tiny"), space={"scales": "raw"})
+    return tiny(tmp_path_factory.mktemp("tiny"), space={"scales": "raw", "storage": "shared"})
 
 
 @pytest.fixture(scope="module")
