@@ -5,11 +5,12 @@
 | VisionTransformer  | ops and, where each block is a Block, everything that can be wrapped                       |
 | Eva                | ops: EVA-02, DINOv3 and other ViTs with rotary position embeddings                         |
 | SwinTransformer    | ops                                                                                        |
+| SwinTransformerV2  | ops                                                                                        |
 | ConvNeXt           | ops                                                                                        |
 
 A subclass may differ in its forward, so a model is of a family by its very type. An op counts where the forward calls
-it: some of Eva's attentions read the weights of their fused projection, and a choice there would never be asked.
-Source: timm 1.0.31, models/eva.py, swin_transformer.py and convnext.py.
+it: Swin V2's attentions and some of Eva's read the weights of their fused projection, and a choice there would never be
+asked. Source: timm 1.0.31, models/eva.py, swin_transformer.py, swin_transformer_v2.py and convnext.py.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 from timm.models.convnext import ConvNeXt
 from timm.models.eva import Eva
 from timm.models.swin_transformer import SwinTransformer
+from timm.models.swin_transformer_v2 import SwinTransformerV2
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
@@ -40,10 +42,12 @@ class Family:
 
 
 _VIT = Family(("patch_embed", "norm_pre", "blocks", "norm", "fc_norm"))
+_SWIN = Family(("patch_embed", "layers", "norm"))
 FAMILIES: Mapping[type[nn.Module], Family] = {
     VisionTransformer: _VIT,
     Eva: _VIT,
-    SwinTransformer: Family(("patch_embed", "layers", "norm")),
+    SwinTransformer: _SWIN,
+    SwinTransformerV2: _SWIN,
     ConvNeXt: Family(("stem", "stages", "norm_pre"), sized=False),
 }
 
@@ -65,10 +69,15 @@ def pooling(model: Any) -> str:
     return str(model.global_pool if hasattr(model, "global_pool") else model.head.global_pool.pool_type)
 
 
-def read_not_called(model: nn.Module) -> frozenset[str]:
-    """Paths of ops whose numbers are read by the module that holds them, so that the ops' own forwards never run."""
-    return frozenset(
+def without_choice(model: nn.Module) -> frozenset[str]:
+    """Paths of ops that are no sites.
+
+    The numbers of some are read by the module that holds them, so that their own forwards never run. In Swin V2 an MLP
+    of each attention turns coordinates into position biases and sees no image.
+    """
+    read = {
         f"{path}.qkv"
         for path, module in model.named_modules()
         if getattr(module, "q_bias", None) is not None and not getattr(module, "qkv_bias_separate", False)
-    )
+    }
+    return frozenset(read | {path for path, _ in model.named_modules() if "cpb_mlp" in path.split(".")})

@@ -22,16 +22,24 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
-from timm.layers import Attention
-from timm.models.vision_transformer import Block, ParallelThingsBlock, ResPostBlock, VisionTransformer
+from timm.layers import Attention, DiffAttention
+from timm.models.vision_transformer import (
+    Block,
+    DiffParallelScalingBlock,
+    ParallelScalingBlock,
+    ParallelThingsBlock,
+    ResPostBlock,
+    VisionTransformer,
+)
 from torch import Tensor, nn
 
 from supernet.errors import BadInput
-from supernet.families import family_of, read_not_called
+from supernet.families import family_of, without_choice
 
-# Blocks that call each of their Linears as a module. ParallelScalingBlock does not: it reads the weights of its fused
-# projection and adds a bias of its own, so a choice at that Linear would never be asked.
-BLOCKS = (Block, ResPostBlock, ParallelThingsBlock)
+# Those that call each of their Linears as a module; where one's weights were read instead, a choice there would never
+# be asked. (The scaling blocks do since timm 1.0.25.)
+BLOCKS = (Block, ResPostBlock, ParallelThingsBlock, ParallelScalingBlock, DiffParallelScalingBlock)
+ATTENTIONS = (Attention, DiffAttention)
 
 OPS = {nn.Linear: "linear", nn.Conv2d: "conv", nn.LayerNorm: "norm"}  # timm's own norms are subclasses
 
@@ -77,26 +85,29 @@ def require_supported(model: nn.Module) -> None:
         if type(block) not in BLOCKS:
             raise BadInput(f"blocks.{name} is a {type(block).__name__}; supported are {_names(BLOCKS)}.")
         for path, module in block.named_modules():
-            if path.endswith("attn") and type(module) is not Attention:
-                raise BadInput(f"blocks.{name}.{path} is a {type(module).__name__}; supported is Attention.")
+            if path.endswith("attn") and type(module) not in ATTENTIONS:
+                raise BadInput(
+                    f"blocks.{name}.{path} is a {type(module).__name__}; supported are {_names(ATTENTIONS)}."
+                )
 
 
 def linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
     """(path, module) of every Linear in the blocks, in the order of the forward definition: 48 in a ViT-B."""
     require_supported(model)
+    without = without_choice(model)
     for path, module in model.named_modules():
-        if isinstance(module, nn.Linear) and "blocks" in path.split("."):
+        if isinstance(module, nn.Linear) and "blocks" in path.split(".") and path not in without:
             yield path, module
 
 
 def places(model: nn.Module) -> Iterator[Place]:
     """Every site of the model, in the order of its modules: a span before what it holds, an op before its thirds."""
     require_supported(model)
-    stems, unasked = family_of(model).stems, read_not_called(model)
+    stems, without = family_of(model).stems, without_choice(model)
     for path, module in model.named_modules():
         if path.split(".")[0] in stems:
             yield from _spans(model, path, module)
-            if path not in unasked:
+            if path not in without:
                 yield from _ops(path, module)
 
 
@@ -120,6 +131,8 @@ def unserved(model: nn.Module) -> str | None:
     for name, block in model.blocks.named_children():
         if type(block) is not Block:
             return f"blocks.{name} is a {type(block).__name__}; only those of a Block can be wrapped"
+        if type(block.attn) is not Attention:
+            return f"blocks.{name}.attn is a {type(block.attn).__name__}; only an Attention can be wrapped"
     return None
 
 

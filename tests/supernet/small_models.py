@@ -7,23 +7,31 @@ from typing import Any
 from timm.models import generate_default_cfgs, register_model
 from timm.models.eva import _create_eva
 from timm.models.swin_transformer import _create_swin_transformer
+from timm.models.swin_transformer_v2 import _create_swin_transformer_v2
 
 _USUAL = {"input_size": (3, 32, 32), "mean": (0.5,) * 3, "std": (0.5,) * 3, "num_classes": 0}
 default_cfgs = generate_default_cfgs(
     {
         "tiny_swin.untrained": {**_USUAL, "first_conv": "patch_embed.proj", "classifier": "head.fc"},
+        "tiny_swinv2.untrained": {**_USUAL, "first_conv": "patch_embed.proj", "classifier": "head.fc"},
         "tiny_rope.untrained": {**_USUAL, "first_conv": "patch_embed.proj", "classifier": "head"},
         "tiny_eva02.untrained": {**_USUAL, "first_conv": "patch_embed.proj", "classifier": "head"},
     }
 )
+SWIN = {"img_size": 32, "patch_size": 4, "window_size": 2, "embed_dim": 16, "depths": (2, 2), "num_heads": (2, 4)}
 EVA = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "use_rot_pos_emb": True}
 
 
 @register_model
 def tiny_swin(pretrained: bool = False, **arguments: Any) -> Any:
     """Two stages of two blocks, the second of each with shifted windows, of 2 x 2 patches of 4 pixels each."""
-    own = {"img_size": 32, "patch_size": 4, "window_size": 2, "embed_dim": 16, "depths": (2, 2), "num_heads": (2, 4)}
-    return _create_swin_transformer("tiny_swin", pretrained=pretrained, **{**own, **arguments})
+    return _create_swin_transformer("tiny_swin", pretrained=pretrained, **{**SWIN, **arguments})
+
+
+@register_model
+def tiny_swinv2(pretrained: bool = False, **arguments: Any) -> Any:
+    """The same of Swin V2: a fused qkv whose weight the attention reads, and an MLP that makes position biases."""
+    return _create_swin_transformer_v2("tiny_swinv2", pretrained=pretrained, **{**SWIN, **arguments})
 
 
 @register_model
