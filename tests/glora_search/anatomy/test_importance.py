@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from glora_search.anatomy.deviations import LEVELS, SIGNIFICANT, holm
 from glora_search.anatomy.draws import draw_shares
 from glora_search.anatomy.importance import against, importance
-from supernet.space import Space
+from supernet.chains import Chain
+from supernet.space import Form, Gene, Space
+
+FORMS = (Form("ten", "A", 100), Form("five", "5", 50), Form("one", "1", 10), Form("none", ".", 0))
+CHAINED = Space(  # two modules of 12 blocks, block by block
+    tuple(Gene(f"blocks.{block}.{module}", FORMS) for block in range(12) for module in ("prompt", "lora")),
+    tuple(Chain(tuple(range(first, 24, 2)), (0, 3, 6, 9, 12)) for first in range(2)),
+)
 
 
 def certain(rows: list[dict[str, Any]], group: str = "top") -> list[tuple[str, str]]:
@@ -97,7 +104,7 @@ def test_under_a_limit_draws_are_counted_and_not_taken_from_the_alphabet(
     vit_b: Space, survived: Callable[..., Any], answer: Callable[..., Any]
 ) -> None:
     found = survived(vit_b, answer(), algorithm="random", generations=5, max_parameters=200_000)
-    drawn = draw_shares(found.genes, found.draws)["mlp.fc1", "B"]
+    drawn = draw_shares(found.genes, found.draws)["blocks.0.mlp.fc1.B"]
     assert drawn["lora4"] < 0.1 < 0.25 < drawn["scalar"]
 
 
@@ -106,8 +113,33 @@ def test_without_draws_the_alphabet_is_what_is_compared_with_and_that_is_said(
 ) -> None:
     found = survived(small, answer(), top=3, population=24, generations=0)  # enumerated
     assert found.draws == ()
-    assert set(draw_shares(found.genes, found.draws)["a", "E"].values()) == {0.5}
+    for forms in draw_shares(found.genes, found.draws).values():
+        assert set(forms.values()) == {1 / len(forms)}
     assert "since no candidate of this search was drawn" in against(found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nor_where_genes_stand_in_chains(survived: Callable[..., Any], answer: Callable[..., Any], seed: int) -> None:
+    """Depths pooled, the first blocks' modules would be called needed, and the last ones' needless."""
+    found = survived(CHAINED, answer(), 50, algorithm="random", seed=seed, generations=8)
+    assert certain(importance(found)) == []
+
+
+def test_in_a_chain_whether_a_gene_stands_is_counted_at_each_depth(
+    survived: Callable[..., Any], answer: Callable[..., Any]
+) -> None:
+    found = survived(CHAINED, answer(), algorithm="random", generations=20)
+    shares = draw_shares(found.genes, found.draws)
+    at = [shares[f"blocks.{depth}.lora"] for depth in range(12)]
+    off = [forms["none"] for forms in at]
+    assert off == sorted(off)
+    assert [off[depth] == off[depth - 1] for depth in range(1, 12)] == [depth % 3 != 0 for depth in range(1, 12)]
+    assert off[0] < 0.3 < 0.7 < off[-1]
+    for forms in at:
+        assert sum(forms.values()) == pytest.approx(1.0)
+        assert {form: forms[form] / (1 - forms["none"]) for form in ("ten", "five", "one")} == pytest.approx(
+            {"ten": 1 / 3, "five": 1 / 3, "one": 1 / 3}, abs=0.05
+        )
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
