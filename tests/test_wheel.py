@@ -103,7 +103,7 @@ def test_the_installed_packages_are_the_wheels(program: Path, folder: Path) -> N
     assert all(Path(file).is_relative_to(program.parent.parent) for file in found), found
 
 
-@pytest.mark.parametrize("backend", ["local", "ray"])
+@pytest.mark.parametrize("backend", [pytest.param("local", marks=pytest.mark.experiment), "ray"])
 def test_a_campaign_runs_to_a_verified_export(program: Path, folder: Path, backend: str) -> None:
     override = f"workers.backend={backend}"
     report = json.loads(run(program, folder, "launch", "tiny.yaml", "--set", override, "--format", "json"))

@@ -305,7 +305,11 @@ def test_a_damaged_export_is_not_loaded(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kept"),
-    [("noah", {"compiled": 2, "kept": 2}), ("multihead_control", {"kept": 2}), ("vpt_deep", {"compiled": 2})],
+    [
+        ("noah", {"compiled": 2, "kept": 2}),
+        pytest.param("multihead_control", {"kept": 2}, marks=pytest.mark.experiment),
+        pytest.param("vpt_deep", {"compiled": 2}, marks=pytest.mark.experiment),
+    ],
 )
 def test_what_does_not_merge_is_a_program_that_torch_alone_loads(
     backbone_of: Callable[[str], Backbone],
