@@ -7,14 +7,15 @@
 | `near`     | as (1) below, around a fixed method                                                        |         |
 | `sandwich` | the first of the step's subnets is the largest, the second the smallest, others uniform    | BigNAS  |
 
-`near` draws k uniformly from [0, 1] for each subnet; each of its genes then takes the form that the method `around` has
-there with probability k, and else any of its forms, each equally likely:
+`near` draws the method `around` itself with probability `method_share`. For each other subnet it draws k uniformly from
+[0, 1]; each of its genes then takes the form that the method has there with probability k, and else any of its forms,
+each equally likely:
 
     P(form) = E k [form is the method's] + (1 - E k) / forms                                     (1)
 
 So steps range from the method itself to uniform draws, and the numbers that the method uses get most of the training:
-a form that is drawn in one step of four learns at a quarter of the speed. The lengths of chains (chains.py) are
-drawn as forms are, in each of these ways.
+a form that is drawn in one step of four learns at a quarter of the speed, and among other forms than it will be
+used with. The lengths of chains (chains.py) are drawn as forms are, in each of these ways.
 
 FairNAS: Chu et al., arXiv 1907.01845, strict fairness; BigNAS: Yu et al., arXiv 2003.11142.
 """
@@ -40,13 +41,15 @@ def genomes(space: Space, settings: TrainingSettings, seed: int, t: int) -> list
         return [fair(space, seed, t * count + number) for number in range(count)]
     generator = stream(seed, "forms", t)
     if settings.draws == "near":
-        return [drawn(space, settings, generator) for _ in range(count)]
+        method = centre(space, settings.around)
+        at_method = stream(seed, "method", t).random(count) < settings.method_share
+        return [method if each else near(space, method, generator) for each in at_method]
     ends = [space.largest, space.smallest][:count] if settings.draws == "sandwich" else []
     return ends + [space.draw(generator) for _ in range(count - len(ends))]
 
 
 def drawn(space: Space, settings: TrainingSettings, generator: np.random.Generator) -> str:
-    """One genome as the training draws them where it draws at random: near its method, or else uniformly."""
+    """One genome as the training draws those that are not the method itself: near it, or else uniformly."""
     return near(space, centre(space, settings.around), generator) if settings.draws == "near" else space.draw(generator)
 
 

@@ -20,6 +20,7 @@ Stream = Literal[
     "augmentation",
     "views",
     "calibration",
+    "method",
 ]
 _NUMBER: dict[str, int] = {
     "init": 0,
@@ -34,6 +35,7 @@ _NUMBER: dict[str, int] = {
     "augmentation": 9,
     "views": 10,
     "calibration": 11,
+    "method": 12,
 }
 
 

@@ -26,6 +26,7 @@ REFERENCE_TRAINING: Mapping[str, Any] = {
     "head": "random",
     "draws": "uniform",
     "around": "auto",
+    "method_share": 0.0,
     "subnets": 1,
     "average": 0.0,
     "memory": 0.0,
@@ -47,7 +48,13 @@ REFERENCE_SEARCH: Mapping[str, Any] = {
 }
 
 # options of a training that mean nothing to one subnet, and their `off`; the others serve a fixed method as well
-SUPERNET_ONLY: Mapping[str, Any] = {"draws": "uniform", "around": "auto", "subnets": 1, "calibration": False}
+SUPERNET_ONLY: Mapping[str, Any] = {
+    "draws": "uniform",
+    "around": "auto",
+    "method_share": 0.0,
+    "subnets": 1,
+    "calibration": False,
+}
 
 
 def of_seed(settings: CampaignSettings, seed: int) -> CampaignSettings:
