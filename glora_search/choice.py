@@ -2,40 +2,61 @@
 
     best            the first by the rank's key
     smallest_tied   the one with the fewest parameters of those with  mean d <= s(d) / sqrt(n)                    (1)
+    surely_better   the best, if  mean d > 2 s(d) / sqrt(n)  for the method that training kept near; else the method (2)
 
 d_i is the finalist's loss on image i less that of the best one: both saw the same images, so that what makes an image
-hard for everybody drops out. (1) is the rule of one standard error (Breiman et al. 1984, section 3.4.3) on pairs. Which
-finalists are said to be tied with the chosen one is McNemar's test, on the images that one of the two got right.
+hard for everybody drops out. (1) is the rule of one standard error (Breiman et al. 1984, section 3.4.3) on pairs. (2) takes
+the method's word unless two standard errors speak against it: the best of hundreds of candidates on few
+images is partly the luckiest, and the method had its luck only once. Which finalists are said to be tied with the chosen one is McNemar's test, on the images that one of the two got right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from math import inf, isfinite
+from typing import Any
 
 from glora_search.finalists import Finalist
-from glora_search.ranking import Rank, place
+from glora_search.ranking import Choice, Rank, place
 from glora_search.statistics import TIED, mcnemar, paired_error, wilson
 from supernet.evaluation import QUANTUM
 
+SURE = 2.0  # standard errors
 
-def choose(finalists: Sequence[Finalist], rank: Rank, how: Literal["best", "smallest_tied"]) -> Finalist:
-    """One of the finalists, of which there is at least one."""
-    ranked = sorted(finalists, key=lambda each: place(rank, each.score.accuracy, each.loss, each.candidate.id))
+
+def choose(finalists: Sequence[Finalist], rank: Rank, how: Choice, method: str | None = None) -> Finalist:
+    """One of the finalists, of which there is at least one. `method` is the genome that (2) asks for."""
+    ranked = in_order(finalists, rank)
+    best = ranked[0]
     if how == "best":
-        return ranked[0]
-    return min((each for each in ranked if is_near(each, ranked[0])), key=lambda each: each.candidate.params)
+        return best
+    if how == "surely_better":
+        methods = (each for each in ranked if each.candidate.genome == method)
+        return next((each for each in methods if not behind(each, best) > SURE), best)
+    return min((each for each in ranked if is_near(each, best)), key=lambda each: each.candidate.params)
+
+
+def in_order(finalists: Sequence[Finalist], rank: Rank) -> list[Finalist]:
+    """Best first."""
+    return sorted(finalists, key=lambda each: place(rank, each.score.accuracy, each.loss, each.candidate.id))
+
+
+def behind(one: Finalist, other: Finalist) -> float:
+    """How much the one's loss is above the other's, in standard errors: t of equation (1), 0 where nothing differs."""
+    differences = (one.quanta - other.quanta) * QUANTUM / one.looks
+    mean, error = float(differences.mean()), paired_error(differences)
+    return mean / error if error else inf * mean if mean else 0.0
 
 
 def is_near(one: Finalist, best: Finalist) -> bool:
     """Equation (1)."""
-    differences = (one.quanta - best.quanta) * QUANTUM / one.looks
-    return bool(differences.mean() <= paired_error(differences))
+    return behind(one, best) <= 1
 
 
-def compared(finalists: Sequence[Finalist], chosen: Finalist) -> dict[str, Any]:
+def compared(finalists: Sequence[Finalist], chosen: Finalist, rank: Rank) -> dict[str, Any]:
     """What the report says of the finalists, as plain data; accuracies are those of the images themselves."""
-    n = len(chosen.quanta)
+    n, best = len(chosen.quanta), in_order(finalists, rank)[0]
+    above = behind(chosen, best)
     rows = [_row(each, chosen) for each in finalists]
     tied = [row for row in rows if row["p"] is not None and row["p"] > TIED]
     smallest = min(tied, key=lambda row: row["params"], default=None)
@@ -43,6 +64,7 @@ def compared(finalists: Sequence[Finalist], chosen: Finalist) -> dict[str, Any]:
         "val_examples": n,
         "val_interval": list(wilson(chosen.score.accuracy, n)),
         "finalists": rows,
+        "best": {"id": best.candidate.id, "standard_errors": above if isfinite(above) else None},
         "tied": {
             "count": len(tied),
             "smallest": smallest and {name: smallest[name] for name in ("id", "params", "val_accuracy")},

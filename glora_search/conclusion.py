@@ -12,6 +12,7 @@ from glora_search.choice import choose, compared
 from glora_search.control import Control
 from glora_search.crash_points import reached
 from glora_search.display import Display
+from glora_search.drawing import kept_near
 from glora_search.finalists import measured
 from glora_search.inputs import Inputs
 from glora_search.places import Places
@@ -46,8 +47,9 @@ def conclude(
     """
     settings = inputs.settings
     task = ScoringTask(inputs.backbone, settings.space, trained, inputs.data.val, numerics.in_float32())
-    finalists = measured(task, pool, store, settings)
-    best = choose(finalists, settings.search.rank, settings.search.choice)
+    method = kept_near(inputs.space, settings)
+    finalists = measured(task, pool, store, settings, method)
+    best = choose(finalists, settings.search.rank, settings.search.choice, method)
     chosen = best.candidate
     reached("finalists-scored")
     control.require_open()
@@ -78,7 +80,7 @@ def conclude(
         str(to),
         seconds,
     )
-    found |= compared(finalists, best)
+    found |= compared(finalists, best, settings.search.rank)
     if epochs:
         again = replace(task, trained=final, split=tests[main])
         (score,) = report.score_all(pool, again, [chosen.genome])

@@ -34,8 +34,10 @@ def uniform(space: Space) -> Drawing:
 
 def drawing(space: Space, settings: CampaignSettings) -> Drawing:
     """As the settings say. Raises BadInput if the space cannot say the method that training kept to."""
-    training = settings.training
-    if settings.search.first != "trained" or training.draws != "near":
-        return uniform(space)
-    method = centre(space, training.around)
-    return Drawing(partial(near, space, method), (method,))
+    method = kept_near(space, settings) if settings.search.first == "trained" else None
+    return uniform(space) if method is None else Drawing(partial(near, space, method), (method,))
+
+
+def kept_near(space: Space, settings: CampaignSettings) -> str | None:
+    """The genome of the fixed method that training keeps near, if it keeps near one. Raises as `drawing` does."""
+    return centre(space, settings.training.around) if settings.training.draws == "near" else None

@@ -45,10 +45,17 @@ def leading(candidates: list[Candidate], rank: Rank, count: int) -> list[Candida
     return sorted(candidates, key=places)[:count]
 
 
-def measured(task: ScoringTask, pool: Pool, store: Store, settings: CampaignSettings) -> list[Finalist]:
-    """The search's best, scored on the task's split, which is recorded, and on as many views of it as are asked for."""
+def measured(
+    task: ScoringTask, pool: Pool, store: Store, settings: CampaignSettings, method: str | None = None
+) -> list[Finalist]:
+    """The search's best, scored on the task's split, which is recorded, and on as many views of it as are asked for.
+
+    The candidate whose genome is `method` is among them, if the search has scored it.
+    """
     name, search = settings.name, settings.search
-    best = leading(store.candidates(name, where="status = 'completed'"), search.rank, search.finalists)
+    completed = store.candidates(name, where="status = 'completed'")
+    best = leading(completed, search.rank, search.finalists)
+    best += [each for each in completed if each.genome == method and each not in best]
     genomes, task = [each.genome for each in best], replace(task, losses=True)
     scores = score_all(pool, task, genomes)
     for candidate, score in zip(best, scores, strict=True):

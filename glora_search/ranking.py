@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Literal
 
 Rank = Literal["loss", "accuracy"]
+Choice = Literal["best", "smallest_tied", "surely_better"]
 Key = tuple[float, float]
 
 

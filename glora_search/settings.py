@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from glora_search.ranking import Rank
+from glora_search.ranking import Choice, Rank
 from supernet.errors import BadInput, Missing
 from supernet.settings import (
     BackboneSettings,
@@ -36,7 +36,7 @@ _Yaml.add_implicit_resolver(
 
 # What a campaign did that was launched before there was such a setting.
 EARLIER: Mapping[str, Mapping[str, Any]] = {
-    "training": {"head": "random", "draws": "uniform", "method_share": 0.0, "memory": 0.0, "calibration": False},
+    "training": {"head": "random", "draws": "uniform", "method_first": 0.0, "memory": 0.0, "calibration": False},
     "search": {"rank": "accuracy", "first": "trained", "views": 0, "choice": "best"},
 }
 
@@ -81,10 +81,11 @@ class SearchSettings(Settings):
         description="altered copies of every validation image that count for a finalist's loss as the image itself "
         "does; altered as `training.augmentation` says, or by `shift` where that is empty; `0`: none",
     )
-    choice: Literal["best", "smallest_tied"] = Field(
-        default="best",
-        description="which finalist is exported: the `best`, or the one with the fewest parameters of those whose "
-        "loss is no more than one standard error of the difference above that of the best",
+    choice: Choice = Field(
+        default="surely_better",
+        description="which finalist is exported: the `best`; the one with the fewest parameters of those whose loss is "
+        "no more than one standard error of the difference above that of the best (`smallest_tied`); or the best if it "
+        "is `surely_better` than the method that training kept near, by two standard errors, and else that method",
     )
     racing: bool = Field(
         default=True,

@@ -7,15 +7,16 @@
 | `near`     | as (1) below, around a fixed method                                                        |         |
 | `sandwich` | the first of the step's subnets is the largest, the second the smallest, others uniform    | BigNAS  |
 
-`near` draws the method `around` itself with probability `method_share`. For each other subnet it draws k uniformly from
-[0, 1]; each of its genes then takes the form that the method has there with probability k, and else any of its forms,
-each equally likely:
+`near` draws the method `around` itself in the first `method_first` of the steps. After them it draws k uniformly from
+[0, 1] for each subnet; each of its genes then takes the form that the method has there with probability k, and else
+any of its forms, each equally likely:
 
     P(form) = E k [form is the method's] + (1 - E k) / forms                                     (1)
 
-So steps range from the method itself to uniform draws, and the numbers that the method uses get most of the training:
-a form that is drawn in one step of four learns at a quarter of the speed, and among other forms than it will be
-used with. The lengths of chains (chains.py) are drawn as forms are, in each of these ways.
+So these steps range from the method itself to uniform draws, and the numbers that the method uses get most of the
+training: a form that is drawn in one step of four learns at a quarter of the speed. They come last because what the
+others learn beside a method that fits already is what they add to it. The lengths of chains (chains.py) are drawn as
+forms are, in each of these ways.
 
 FairNAS: Chu et al., arXiv 1907.01845, strict fairness; BigNAS: Yu et al., arXiv 2003.11142.
 """
@@ -34,16 +35,17 @@ from supernet.space import Space
 FORMS = 1000  # more than a gene has, or a chain lengths
 
 
-def genomes(space: Space, settings: TrainingSettings, seed: int, t: int) -> list[str]:
-    """The step's subnets, `settings.subnets` of them."""
+def genomes(space: Space, settings: TrainingSettings, seed: int, t: int, steps: int) -> list[str]:
+    """The subnets of step t of so many, `settings.subnets` of them."""
     count = settings.subnets
     if settings.draws == "fair":
         return [fair(space, seed, t * count + number) for number in range(count)]
     generator = stream(seed, "forms", t)
     if settings.draws == "near":
         method = centre(space, settings.around)
-        at_method = stream(seed, "method", t).random(count) < settings.method_share
-        return [method if each else near(space, method, generator) for each in at_method]
+        if t < settings.method_first * steps:
+            return [method] * count
+        return [near(space, method, generator) for _ in range(count)]
     ends = [space.largest, space.smallest][:count] if settings.draws == "sandwich" else []
     return ends + [space.draw(generator) for _ in range(count - len(ends))]
 

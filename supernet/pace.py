@@ -1,6 +1,7 @@
 """What a step of one training takes beside a step of another and a candidate's scoring: timed in turn, A B C A B C.
 
-Whatever else the machine does falls on all three alike, so that their ratios hold where seconds alone would not.
+Whatever else the machine does falls on all of them alike, so that their ratios hold where seconds alone would not. Where a
+supernet's training begins with steps of a method, these and the others are timed and weighted by how many there are.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from statistics import median
 
 import torch
 
-from supernet.cost import untrained_scorer
+from supernet.cost import afterwards, untrained_scorer
 from supernet.data import Split
 from supernet.numerics import Numerics, prepare_process
 from supernet.randomness import stream
@@ -26,7 +27,7 @@ WARMUP, ROUNDS = 2, 7
 class Pace:
     """Medians over the rounds, in seconds."""
 
-    supernet: float  # a step of the supernet's training
+    supernet: float  # a step of the supernet's training, on average over it
     fixed: float  # a step of the other one
     candidate: float  # what a candidate takes one worker, with a worker's threads
 
@@ -44,9 +45,19 @@ class PaceTask:
         """No progress, then the pace."""
         training, scoring = self.supernet.numerics.threads_per_worker, self.numerics.threads_per_worker
         prepare_process(training)
-        things = (_steps(self.supernet), training), (_steps(self.fixed), training), (self._candidates(), scoring)
+        first = self._first()
+        things = [(_steps(afterwards(self.supernet)), training), (_steps(self.fixed), training)]
+        things += [(self._candidates(), scoring)]
+        if first:
+            things += [(_steps(self.supernet), training)]
         rounds = [[self._timed(*thing) for thing in things] for _ in range(WARMUP + ROUNDS)]
-        yield Pace(*(median(times) for times in zip(*rounds[WARMUP:], strict=True)))
+        after, fixed, candidate, *begins = (median(times) for times in zip(*rounds[WARMUP:], strict=True))
+        yield Pace(first * sum(begins) + (1 - first) * after, fixed, candidate)
+
+    def _first(self) -> float:
+        """The share of the supernet's steps that its training begins with."""
+        settings = self.supernet.training
+        return settings.method_first if settings.draws == "near" else 0.0
 
     def _candidates(self) -> Iterator[object]:
         scorer = untrained_scorer(self.supernet, self.validation, self.numerics)
@@ -68,6 +79,9 @@ class PaceTask:
 
 
 def _steps(task: TrainingTask) -> Iterator[object]:
-    """As many steps as are timed, however short the training."""
-    long = task.training.model_copy(update={"epochs": WARMUP + ROUNDS + 1})
+    """As many steps as are timed, however short the training, and none of another kind."""
+    settings = task.training
+    long = settings.model_copy(
+        update={"epochs": WARMUP + ROUNDS + 1, "method_first": 1.0 if settings.method_first else 0.0}
+    )
     return train(replace(task, training=long))

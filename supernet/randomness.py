@@ -20,7 +20,6 @@ Stream = Literal[
     "augmentation",
     "views",
     "calibration",
-    "method",
 ]
 _NUMBER: dict[str, int] = {
     "init": 0,
@@ -35,7 +34,6 @@ _NUMBER: dict[str, int] = {
     "augmentation": 9,
     "views": 10,
     "calibration": 11,
-    "method": 12,
 }
 
 

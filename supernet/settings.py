@@ -187,10 +187,10 @@ class TrainingSettings(Settings):
         default="auto",
         description="the fixed method that `draws: near` keeps to; `auto`: `lora` in a space with it, else `largest`",
     )
-    method_share: Fraction = Field(
-        default=0.75,
-        description="share of the subnets that `draws: near` makes that are the method itself; the others are more or "
-        "less close to it",
+    method_first: Fraction = Field(
+        default=0.5,
+        description="share of the steps, from the first, in which `draws: near` draws the method itself; those after "
+        "them are more or less close to it",
     )
     subnets: Positive = Field(default=1, description="subnets a step, each on its share of the batch")
     average: Fraction = Field(

@@ -121,7 +121,7 @@ class _Training:
         task, settings, examples = self.task, self.task.training, len(self.images)
         batch = torch.from_numpy(batch_of(t, task.seed, examples, settings.batch_size)).to(self.labels.device)
         space = self.supernet.space
-        genomes = [task.genome] if task.genome else draws.genomes(space, settings, task.seed, t)
+        genomes = [task.genome] if task.genome else draws.genomes(space, settings, task.seed, t, self.steps)
         loss = self._backward(t, genomes, batch)
         if not np.isfinite(loss):
             raise BadInput(

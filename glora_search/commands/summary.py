@@ -30,6 +30,7 @@ def show_summary(name: str, report: Mapping[str, Any], chosen: str, options: str
     for line in (
         f"candidate {report['chosen']}, {report['params']:,} parameters, {_became(report)} {_how(report)} "
         f"(training {minutes(seconds['training'])}, search {minutes(seconds['search'])})",
+        *_kept(report),
         *_tied(report),
         f"export: {report['export']}",
         *([f"picture: {report['picture']}"] if report.get("picture") else []),
@@ -83,6 +84,17 @@ def _tied(report: Mapping[str, Any]) -> list[str]:
         f"{tied['count']} of the {others} other finalists {are} statistically tied with it (McNemar, p > {TIED}); the "
         f"smallest of them is candidate {smallest['id']} with {smallest['params']:,} parameters"
     ]
+
+
+def _kept(report: Mapping[str, Any]) -> list[str]:
+    """A line on the candidate that ranks first, where another is exported."""
+    best = report.get("best")  # not in reports of earlier versions
+    if best is None or best["id"] == report["chosen"]:
+        return []
+    errors = best["standard_errors"]  # none where the losses differ by a constant
+    lower = "lower" if errors is None or errors > 0 else "higher"
+    by = "" if errors is None else f"{abs(errors):.1f} standard errors "
+    return [f"candidate {best['id']} ranks first, its validation loss {by}{lower}; search.choice takes this one"]
 
 
 def _became(report: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ REFERENCE_TRAINING: Mapping[str, Any] = {
     "head": "random",
     "draws": "uniform",
     "around": "auto",
-    "method_share": 0.0,
+    "method_first": 0.0,
     "subnets": 1,
     "average": 0.0,
     "memory": 0.0,
@@ -51,7 +51,7 @@ REFERENCE_SEARCH: Mapping[str, Any] = {
 SUPERNET_ONLY: Mapping[str, Any] = {
     "draws": "uniform",
     "around": "auto",
-    "method_share": 0.0,
+    "method_first": 0.0,
     "subnets": 1,
     "calibration": False,
 }

@@ -75,6 +75,26 @@ def test_the_choice_does_not_depend_on_the_order_of_finalists(
     assert choose(turned, rank, "smallest_tied") is choose(field, rank, "smallest_tied")
 
 
+@given(fields, st.sampled_from(RANKS), st.integers(0, 9))
+def test_the_method_is_chosen_unless_two_standard_errors_speak_for_the_best(
+    field: list[Finalist], rank: Rank, number: int
+) -> None:
+    best, chosen = choose(field, rank, "best"), choose(field, rank, "surely_better", f"g{number}")
+    if number >= len(field):
+        assert chosen is best, "the search has not scored the method"
+        return
+    method = field[number]
+    differences = method.quanta * QUANTUM - best.quanta * QUANTUM
+    surely = differences.mean() > 2 * stats.sem(differences) + 1e-12
+    assert chosen is (best if surely and method is not best else method)
+
+
+def test_a_search_without_a_method_chooses_its_best() -> None:
+    best, other = finalist(0, 9, [True] * N, [10] * N), finalist(1, 2, [True] * N, [0, 21] * (N // 2))
+    assert choose([other, best], "loss", "surely_better") is best
+    assert choose([other, best], "loss", "surely_better", "g1") is other
+
+
 def test_a_loss_that_is_higher_on_every_image_alike_is_not_near() -> None:
     best, worse = (finalist(number, 5 - number, [True] * N, [10 + number] * N) for number in range(2))
     assert is_near(best, best)
@@ -98,7 +118,8 @@ def test_views_count_for_a_loss_as_the_images_themselves_do() -> None:
 @given(fields)
 def test_the_report_says_who_is_tied_with_the_chosen_one(field: list[Finalist]) -> None:
     chosen = choose(field, "loss", "best")
-    found = json.loads(json.dumps(compared(field, chosen)))
+    found = json.loads(json.dumps(compared(field, chosen, "loss")))
+    assert found["best"] == {"id": chosen.candidate.id, "standard_errors": 0.0}
     assert [row["id"] for row in found["finalists"]] == [each.candidate.id for each in field]
     tied = [
         each for each in field if each is not chosen and mcnemar(each.score.correct, chosen.score.correct, N) > 0.05

@@ -59,8 +59,20 @@ def test_of_a_single_finalist_there_is_nothing_to_say(printed: Printed) -> None:
     assert "tied" not in found
 
 
+@pytest.mark.parametrize(
+    ("errors", "said"), [(1.25, "1.2 standard errors lower"), (-0.5, "0.5 standard errors higher"), (None, "lower")]
+)
+def test_it_says_who_ranks_first_where_another_is_chosen(
+    finished: Any, printed: Printed, errors: float | None, said: str
+) -> None:
+    other = finished.launch()["chosen"] + 1
+    found = printed(best={"id": other, "standard_errors": errors})
+    assert f"candidate {other} ranks first, its validation loss {said}; search.choice takes this one" in found
+    assert "ranks first" not in printed(best={"id": other - 1, "standard_errors": 0.0})
+
+
 def test_a_report_of_an_earlier_version_is_shown_without_what_it_lacks(finished: Any, printed: Printed) -> None:
-    found = printed(without=("val_examples", "val_interval", "finalists", "tied"))
+    found = printed(without=("val_examples", "val_interval", "finalists", "tied", "best"))
     assert "searched subnet" in found
     assert "tied" not in found
     assert interval(finished.launch()["test_accuracy"], 60) in found

@@ -231,7 +231,7 @@ def test_fair_draws_hold_each_length_of_a_chain_once_in_as_many_draws() -> None:
 @pytest.mark.parametrize("draws", ["uniform", "near", "fair", "sandwich"])
 def test_a_training_step_draws_genomes_of_the_rule(draws: str) -> None:
     settings = TrainingSettings.model_validate({"draws": draws, "subnets": 3, "around": "largest"})
-    found = [genome for t in range(50) for genome in genomes(SPACE, settings, 3, t)]
+    found = [genome for t in range(50) for genome in genomes(SPACE, settings, 3, t, 50)]
     for genome in found:
         SPACE.require(genome)
     assert len(set(found)) > 20

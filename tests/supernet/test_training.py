@@ -15,7 +15,7 @@ from supernet.errors import BadInput
 from supernet.examples import DeviceImages
 from supernet.numerics import Numerics
 from supernet.randomness import stream
-from supernet.schedule import batch_of
+from supernet.schedule import batch_of, total_steps
 from supernet.settings import SpaceSettings, TrainingSettings
 from supernet.trained import Trained, recipe
 from supernet.training import Checkpoint, Progress, TrainingTask, adapt
@@ -211,7 +211,7 @@ def test_several_subnets_a_step_are_the_gradient_of_the_mean_loss_over_their_sha
     ]
     labels = torch.tensor(task.split.labels[batch])
     expected = 0.0
-    drawn = genomes(supernet.space, task.training, task.seed, 0)
+    drawn = genomes(supernet.space, task.training, task.seed, 0, total_steps(task.training, 26))
     for genome, part in zip(drawn, torch.arange(8).tensor_split(3), strict=True):
         with torch.no_grad(), supernet.active(genome):
             expected += float(F.cross_entropy(supernet(images[part]), labels[part], reduction="sum")) / 8
