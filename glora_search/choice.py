@@ -5,9 +5,10 @@
     surely_better   the best, if  mean d > 2 s(d) / sqrt(n)  for the method that training kept near; else the method (2)
 
 d_i is the finalist's loss on image i less that of the best one: both saw the same images, so that what makes an image
-hard for everybody drops out. (1) is the rule of one standard error (Breiman et al. 1984, section 3.4.3) on pairs. (2) takes
-the method's word unless two standard errors speak against it: the best of hundreds of candidates on few
-images is partly the luckiest, and the method had its luck only once. Which finalists are said to be tied with the chosen one is McNemar's test, on the images that one of the two got right.
+hard for everybody drops out. (1) is the rule of one standard error (Breiman et al. 1984, section 3.4.3) on pairs. (2)
+keeps the method unless two standard errors speak against it: the best of hundreds of candidates on few images is
+partly the luckiest, and the method drew only once. Which finalists are said to be tied with the chosen one is McNemar's
+test, on the images that one of the two got right.
 """
 
 from __future__ import annotations

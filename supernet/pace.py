@@ -1,7 +1,7 @@
 """What a step of one training takes beside a step of another and a candidate's scoring: timed in turn, A B C A B C.
 
-Whatever else the machine does falls on all of them alike, so that their ratios hold where seconds alone would not. Where a
-supernet's training begins with steps of a method, these and the others are timed and weighted by how many there are.
+Whatever else the machine does falls on all of them alike, so that their ratios hold where seconds alone would not.
+Where a supernet's training begins with steps of a method, these and the others are timed and weighted by their numbers.
 """
 
 from __future__ import annotations
