@@ -2,19 +2,21 @@
 
     best            the first by the rank's key
     smallest_tied   the one with the fewest parameters of those with  mean d <= s(d) / sqrt(n)                    (1)
-    surely_better   the best, if  mean d > 2 s(d) / sqrt(n)  for the method that training kept near; else the method (2)
+    surely_better   the best, if  mean d > z s(d) / sqrt(n)  for the method that training kept near; else the method (2)
+                    P[Z > z] = 0.05 / m,  Z standard normal
 
 d_i is the finalist's loss on image i less that of the best one: both saw the same images, so that what makes an image
 hard for everybody drops out. (1) is the rule of one standard error (Breiman et al. 1984, section 3.4.3) on pairs. (2)
-keeps the method unless two standard errors speak against it: the best of hundreds of candidates on few images is
-partly the luckiest, and the method drew only once. Which finalists are said to be tied with the chosen one is McNemar's
-test, on the images that one of the two got right.
+keeps the method unless the search's m candidates, were none of them better, would hardly have shown such a difference:
+the best of hundreds on few images is partly the luckiest, and the method drew only once (Bonferroni's bound). Which
+finalists are said to be tied with the chosen one is McNemar's test, on the images that one of the two got right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf, isfinite
+from statistics import NormalDist
 from typing import Any
 
 from glora_search.finalists import Finalist
@@ -22,18 +24,23 @@ from glora_search.ranking import Choice, Rank, place
 from glora_search.statistics import TIED, mcnemar, paired_error, wilson
 from supernet.evaluation import QUANTUM
 
-SURE = 2.0  # standard errors
+DOUBT = 0.05  # that some candidate looks surely better although none is better
 
 
-def choose(finalists: Sequence[Finalist], rank: Rank, how: Choice, method: str | None = None) -> Finalist:
-    """One of the finalists, of which there is at least one. `method` is the genome that (2) asks for."""
+def choose(
+    finalists: Sequence[Finalist], rank: Rank, how: Choice, method: str | None = None, candidates: int = 1
+) -> Finalist:
+    """One of the finalists, of which there is at least one.
+
+    `method` is the genome that (2) asks for, `candidates` is m, among which the finalists were the best.
+    """
     ranked = in_order(finalists, rank)
     best = ranked[0]
     if how == "best":
         return best
     if how == "surely_better":
         methods = (each for each in ranked if each.candidate.genome == method)
-        return next((each for each in methods if not behind(each, best) > SURE), best)
+        return next((each for each in methods if not behind(each, best) > sure(candidates)), best)
     return min((each for each in ranked if is_near(each, best)), key=lambda each: each.candidate.params)
 
 
@@ -47,6 +54,11 @@ def behind(one: Finalist, other: Finalist) -> float:
     differences = (one.quanta - other.quanta) * QUANTUM / one.looks
     mean, error = float(differences.mean()), paired_error(differences)
     return mean / error if error else inf * mean if mean else 0.0
+
+
+def sure(candidates: int) -> float:
+    """z of equation (2), in standard errors."""
+    return NormalDist().inv_cdf(1 - DOUBT / max(1, candidates))
 
 
 def is_near(one: Finalist, best: Finalist) -> bool:

@@ -49,7 +49,8 @@ def conclude(
     task = ScoringTask(inputs.backbone, settings.space, trained, inputs.data.val, numerics.in_float32())
     method = kept_near(inputs.space, settings)
     finalists = measured(task, pool, store, settings, method)
-    best = choose(finalists, settings.search.rank, settings.search.choice, method)
+    tried = len(store.candidates(settings.name, where="status in ('completed', 'raced')"))
+    best = choose(finalists, settings.search.rank, settings.search.choice, method, tried)
     chosen = best.candidate
     reached("finalists-scored")
     control.require_open()

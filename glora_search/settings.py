@@ -85,7 +85,8 @@ class SearchSettings(Settings):
         default="surely_better",
         description="which finalist is exported: the `best`; the one with the fewest parameters of those whose loss is "
         "no more than one standard error of the difference above that of the best (`smallest_tied`); or the best if it "
-        "is `surely_better` than the method that training kept near, by two standard errors, and else that method",
+        "is `surely_better` than the method that training kept near, however many candidates were tried, and else that "
+        "method",
     )
     racing: bool = Field(
         default=True,

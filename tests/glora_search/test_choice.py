@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from db.records import Candidate, Status
-from glora_search.choice import choose, compared, is_near
+from glora_search.choice import behind, choose, compared, is_near
 from glora_search.finalists import Finalist
 from glora_search.ranking import Rank
 from glora_search.statistics import mcnemar, wilson
@@ -75,18 +75,29 @@ def test_the_choice_does_not_depend_on_the_order_of_finalists(
     assert choose(turned, rank, "smallest_tied") is choose(field, rank, "smallest_tied")
 
 
-@given(fields, st.sampled_from(RANKS), st.integers(0, 9))
-def test_the_method_is_chosen_unless_two_standard_errors_speak_for_the_best(
-    field: list[Finalist], rank: Rank, number: int
+@given(fields, st.sampled_from(RANKS), st.integers(0, 9), st.integers(1, 2000))
+def test_the_method_is_chosen_unless_the_best_of_so_many_is_surely_better(
+    field: list[Finalist], rank: Rank, number: int, candidates: int
 ) -> None:
-    best, chosen = choose(field, rank, "best"), choose(field, rank, "surely_better", f"g{number}")
+    best, chosen = choose(field, rank, "best"), choose(field, rank, "surely_better", f"g{number}", candidates)
     if number >= len(field):
         assert chosen is best, "the search has not scored the method"
         return
     method = field[number]
     differences = method.quanta * QUANTUM - best.quanta * QUANTUM
-    surely = differences.mean() > 2 * stats.sem(differences) + 1e-12
+    errors = stats.norm.isf(0.05 / candidates)
+    surely = differences.mean() > errors * stats.sem(differences) + 1e-12
     assert chosen is (best if surely and method is not best else method)
+
+
+def test_the_more_candidates_the_surer_the_best_has_to_be() -> None:
+    """A loss lower by 2 standard errors is enough for one candidate, and not for fifty."""
+    quanta = [10] * N
+    method = finalist(0, 9, [True] * N, [20 + 19 * (-1) ** i for i in range(N)])
+    best = finalist(1, 9, [True] * N, quanta)
+    assert 1.96 < behind(method, best) < 2.1
+    assert choose([method, best], "loss", "surely_better", "g0", 1) is best
+    assert choose([method, best], "loss", "surely_better", "g0", 50) is method
 
 
 def test_a_search_without_a_method_chooses_its_best() -> None:
