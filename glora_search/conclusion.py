@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from db.store import Store
@@ -48,9 +48,10 @@ def conclude(
     settings = inputs.settings
     task = ScoringTask(inputs.backbone, settings.space, trained, inputs.data.val, numerics.in_float32())
     method = kept_near(inputs.space, settings)
-    finalists = measured(task, pool, store, settings, method)
+    itself = method.genome if method else None
+    finalists = measured(task, pool, store, settings, itself)
     tried = len(store.candidates(settings.name, where="status in ('completed', 'raced')"))
-    best = choose(finalists, settings.search.rank, settings.search.choice, method, tried)
+    best = choose(finalists, settings.search.rank, settings.search.choice, itself, tried)
     chosen = best.candidate
     reached("finalists-scored")
     control.require_open()
@@ -62,15 +63,16 @@ def conclude(
     display.note(f"Chosen: candidate {chosen.id} with {chosen.params:,} parameters. Opening the test split.")
     tests = {name: opener() for name, opener in inputs.data.tests.items()}
     reached("test-opened")
-    others = report.baseline_genomes(inputs.space, settings.seed, settings.search.max_parameters)
-    genomes = list(dict.fromkeys([chosen.genome, *others]))
+    subnets = {"searched": [chosen.genome]}
+    subnets |= report.baseline_genomes(inputs.space, settings.seed, settings.search.max_parameters, method)
+    genomes = list(dict.fromkeys(genome for each in subnets.values() for genome in each))
     val = _by_genome(genomes, report.score_all(pool, task, genomes))
     scores = {
         name: _by_genome(genomes, report.score_all(pool, replace(task, split=split), genomes))
         for name, split in tests.items()
     }
     main = next(iter(tests))
-    table = report.rows(chosen.genome, others, val, scores[main])
+    table = report.rows(subnets, val, scores[main])
     linear_probe = _probe_row(replace(task, trained=probe, head_only=True), tests[main], inputs.space.smallest, pool)
     table = {"searched": table["searched"], "linear_probe": linear_probe} | table
     to = places.export(settings.name, settings.export.to)
@@ -82,6 +84,7 @@ def conclude(
         seconds,
     )
     found |= compared(finalists, best, settings.search.rank)
+    found["method"] = asdict(method) if method else None
     if epochs:
         again = replace(task, trained=final, split=tests[main])
         (score,) = report.score_all(pool, again, [chosen.genome])

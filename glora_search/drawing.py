@@ -15,8 +15,16 @@ import numpy as np
 
 from glora_search.settings import CampaignSettings
 from supernet.draws import near
-from supernet.methods import centre
+from supernet.methods import centre_name, fixed_genome
 from supernet.space import Space
+
+
+@dataclass(frozen=True)
+class Method:
+    """A fixed method of the field as a subnet."""
+
+    name: str
+    genome: str
 
 
 @dataclass(frozen=True)
@@ -34,10 +42,15 @@ def uniform(space: Space) -> Drawing:
 
 def drawing(space: Space, settings: CampaignSettings) -> Drawing:
     """As the settings say. Raises BadInput if the space cannot say the method that training kept to."""
-    method = kept_near(space, settings) if settings.search.first == "trained" else None
-    return uniform(space) if method is None else Drawing(partial(near, space, method), (method,))
+    if settings.search.first != "trained" or (method := kept_near(space, settings)) is None:
+        return uniform(space)
+    return Drawing(partial(near, space, method.genome), (method.genome,))
 
 
-def kept_near(space: Space, settings: CampaignSettings) -> str | None:
-    """The genome of the fixed method that training keeps near, if it keeps near one. Raises as `drawing` does."""
-    return centre(space, settings.training.around) if settings.training.draws == "near" else None
+def kept_near(space: Space, settings: CampaignSettings) -> Method | None:
+    """The method that the supernet's training keeps near, if it keeps near one. Raises as `drawing` does."""
+    training = settings.training
+    if training.draws != "near":
+        return None
+    name = centre_name(space, training.around)
+    return Method(name, fixed_genome(space, name))

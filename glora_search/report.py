@@ -8,11 +8,11 @@ from statistics import mean
 from typing import Any
 
 from db.records import Candidate
+from glora_search.drawing import Method
 from glora_search.statistics import wilson
 from supernet.data import Split
 from supernet.errors import BadInput
 from supernet.evaluation import ScoringTask
-from supernet.methods import fixed_genome
 from supernet.randomness import stream
 from supernet.space import Space
 from workers.evaluator import Evaluation, Failure, Outcome
@@ -49,16 +49,17 @@ def _why(outcome: Outcome) -> str:
     return (outcome.message.strip().splitlines() or [outcome.kind])[-1] if isinstance(outcome, Failure) else "raced"
 
 
-def baseline_genomes(space: Space, seed: int, limit: int | None) -> list[str]:
-    """Random subnets under the campaign's limit, and the largest subnet of the space last."""
+def baseline_genomes(space: Space, seed: int, limit: int | None, method: Method | None = None) -> dict[str, list[str]]:
+    """The subnets of each row: random ones under the campaign's limit, the largest, and the fixed method itself."""
     draws = [space.draw(stream(seed, "baseline", number), limit) for number in range(RANDOM_DRAWS)]
-    return [*draws, fixed_genome(space, "largest")]
+    found = {"random_subnet": draws, "largest_subnet": [space.largest]}
+    return found if method is None or method.genome == space.largest else found | {method.name: [method.genome]}
 
 
 def rows(
-    chosen: str, others: Sequence[str], val: Mapping[str, Evaluation], test: Mapping[str, Evaluation]
+    subnets: Mapping[str, Sequence[str]], val: Mapping[str, Evaluation], test: Mapping[str, Evaluation]
 ) -> dict[str, Row]:
-    """`searched`, `random_subnet` (the mean of the draws) and `largest_subnet`."""
+    """The means of each row's subnets."""
 
     def row(genomes: Sequence[str]) -> Row:
         return Row(
@@ -68,7 +69,7 @@ def rows(
             test_accuracy=mean(test[genome].accuracy for genome in genomes),
         )
 
-    return {"searched": row([chosen]), "random_subnet": row(others[:-1]), "largest_subnet": row(others[-1:])}
+    return {name: row(genomes) for name, genomes in subnets.items()}
 
 
 def summary(

@@ -35,13 +35,19 @@ def fixed_genome(space: Space, method: str) -> str:
 
 
 def centre(space: Space, around: str) -> str:
-    """The genome that `training.around` names. `auto` is `lora` in a space that can say it, else `largest`."""
+    """The genome that `training.around` names."""
+    return fixed_genome(space, centre_name(space, around))
+
+
+def centre_name(space: Space, around: str) -> str:
+    """The fixed method that `training.around` names. `auto` is `lora` in a space that can say it, else `largest`."""
     if around != "auto":
-        return fixed_genome(space, around)
+        return around
     try:
-        return fixed_genome(space, "lora")
+        fixed_genome(space, "lora")
     except BadInput:
-        return space.largest
+        return "largest"
+    return "lora"
 
 
 def _form(gene: Gene, wanted: Mapping[str, str], method: str) -> str:

@@ -12,11 +12,11 @@ from glora_search.output import console, write_value
 from glora_search.statistics import TIED, wilson
 from supernet.account import all_merged, said
 
-ROWS = (
-    ("linear_probe", "linear probe"),
-    ("random_subnet", "random subnet (mean of 5)"),
-    ("largest_subnet", "largest subnet"),
-)
+TITLES = {  # of baselines; another one is a fixed method, as a subnet of the supernet
+    "linear_probe": "linear probe",
+    "random_subnet": "random subnet (mean of 5)",
+    "largest_subnet": "largest subnet",
+}
 
 
 def show_summary(name: str, report: Mapping[str, Any], chosen: str, options: str) -> None:
@@ -49,11 +49,15 @@ def _table(name: str, report: Mapping[str, Any]) -> Table:
     table = Table(title=f"{name}: test split of {n:,} examples, opened once", title_justify="left")
     for heading in ("subnet", "parameters", "validation", "95% interval", "test", "95% interval"):
         table.add_column(heading, justify="left" if heading == "subnet" else "right")
-    for key, title in ROWS:
-        row = report["baselines"][key]
+    for key, row in report["baselines"].items():
         mean = key == "random_subnet"  # an interval is of one model's answers, not of a mean over models
         validation = _figures(row["val_accuracy"], None if mean else val)
-        table.add_row(title, f"{row['params']:,.0f}", *validation, *_figures(row["test_accuracy"], None if mean else n))
+        table.add_row(
+            TITLES.get(key, f"{key} itself"),
+            f"{row['params']:,.0f}",
+            *validation,
+            *_figures(row["test_accuracy"], None if mean else n),
+        )
     figures = *_figures(report["val_accuracy"], val), *_figures(report["test_accuracy"], n)
     table.add_section()
     table.add_row("[bold]searched subnet[/]", f"{report['params']:,}", *(f"[bold]{text}[/]" for text in figures))
@@ -94,7 +98,11 @@ def _kept(report: Mapping[str, Any]) -> list[str]:
     errors = best["standard_errors"]  # none where the losses differ by a constant
     lower = "lower" if errors is None or errors > 0 else "higher"
     by = "" if errors is None else f"{abs(errors):.1f} standard errors "
-    return [f"candidate {best['id']} ranks first, its validation loss {by}{lower}; search.choice takes this one"]
+    method = report["method"]
+    itself = f", {method['name']} itself" if method and method["genome"] == report["genome"] else ""
+    return [
+        f"candidate {best['id']} ranks first, its validation loss {by}{lower}; search.choice takes this one{itself}"
+    ]
 
 
 def _became(report: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ SIZES = {"population": 5, "generations": 1, "parents": 2, "crossover": 2, "mutat
 
 def test_the_report_holds_the_choice_and_its_baselines(finished: Any) -> None:
     report = finished.launch()
-    assert set(report["baselines"]) == {"linear_probe", "random_subnet", "largest_subnet"}
+    assert set(report["baselines"]) == {"linear_probe", "random_subnet", "largest_subnet", "lora"}
     for row in (report, *report["baselines"].values()):
         assert 0 <= row["val_accuracy"] <= 1
         assert 0 <= row["test_accuracy"] <= 1

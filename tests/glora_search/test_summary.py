@@ -66,9 +66,17 @@ def test_it_says_who_ranks_first_where_another_is_chosen(
     finished: Any, printed: Printed, errors: float | None, said: str
 ) -> None:
     other = finished.launch()["chosen"] + 1
-    found = printed(best={"id": other, "standard_errors": errors})
-    assert f"candidate {other} ranks first, its validation loss {said}; search.choice takes this one" in found
+    found = printed(best={"id": other, "standard_errors": errors}, method=None)
+    assert f"candidate {other} ranks first, its validation loss {said}; search.choice takes this one\n" in found
     assert "ranks first" not in printed(best={"id": other - 1, "standard_errors": 0.0})
+
+
+def test_it_says_that_the_method_itself_was_chosen(finished: Any, printed: Printed) -> None:
+    report = finished.launch()
+    best = {"id": report["chosen"] + 1, "standard_errors": 1.0}
+    assert "search.choice takes this one, ssf itself" in printed(
+        best=best, method={"name": "ssf", "genome": report["genome"]}
+    )
 
 
 def test_a_report_of_an_earlier_version_is_shown_without_what_it_lacks(finished: Any, printed: Printed) -> None:
