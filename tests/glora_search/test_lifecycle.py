@@ -279,8 +279,9 @@ def test_a_deleted_campaign_is_gone_and_what_it_evaluated_is_known(workshop: Any
     before = Scorer.score
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Scorer, "score", lambda self, genome, *_: called.append(genome) or before(self, genome))
-        workshop.launch()
+        report = workshop.launch()
     assert workshop.found() == finished.found()
     searched = {row[1] for row in finished.found()}
-    final = 2 + 1 + 1  # finalists in float32, then the chosen one on both splits
+    reported = {report["genome"], report["method"]["genome"]}
+    final = len(report["finalists"]) + 2 * len(reported)  # finalists in float32, then these on both splits
     assert len([genome for genome in called if genome in searched]) == final, "none was evaluated for the search"
