@@ -35,7 +35,7 @@ def test_a_campaign_from_before_a_setting_was_there_is_found_again(workshop: Any
     assert workshop.launch() == report
 
 
-EARLIER = {"rank": "accuracy", "first": "trained"}  # what a search did before it could be said
+EARLIER = {"rank": "accuracy", "first": "trained", "choice": "best"}  # what a search did before it could be said
 
 
 def test_a_campaign_from_before_it_could_be_said_ranks_by_accuracy_and_begins_as_it_was_trained(workshop: Any) -> None:
