@@ -27,6 +27,7 @@ class Racing:
     settings: SearchSettings
     examples: int  # of the split
     round: int  # proposals
+    spared: str | None = None  # a genome that is always evaluated in full: the method, which may yet be chosen
 
     @property
     def places(self) -> int:
@@ -106,8 +107,8 @@ class Race:
             yield proposal.genome
 
     def rule(self, proposal: Proposal) -> Rule | None:
-        """The rule that a proposal races under; asked in the order in which they are handed out."""
-        if self.standing is None:
+        """The rule that a proposal races under, if any; asked in the order in which they are handed out."""
+        if self.standing is None or proposal.genome == self.standing.racing.spared:
             return None
         before = self._before(self.standing, proposal)
         if before not in self._rules:

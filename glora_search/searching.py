@@ -9,7 +9,7 @@ from db.store import Store
 from glora_search.control import Control
 from glora_search.crash_points import reached
 from glora_search.display import Display
-from glora_search.drawing import drawing
+from glora_search.drawing import drawing, kept_near
 from glora_search.evolution import evolve
 from glora_search.inputs import Inputs
 from glora_search.memory import remembering
@@ -53,7 +53,7 @@ def search(
             tally.hear(outcome)
             advance(tally.done, tally.text())
 
-        racing = Standing(Racing(settings.search, len(split), round_of(settings))) if settings.search.racing else None
+        racing = _racing(inputs, len(split)) if settings.search.racing else None
         evaluate = remembering(evaluator, store, settings.name, key, heard, control, racing)
         draws = drawing(inputs.space, settings)
         for generation in evolve(inputs.space, settings.search, settings.seed, evaluate, known, draws):
@@ -68,6 +68,12 @@ def search(
                 display.note(f"Stopping after generation {generation.number}, as was asked.")
                 break
     return time.perf_counter() - begin
+
+
+def _racing(inputs: Inputs, examples: int) -> Standing:
+    """Before anything is known."""
+    settings, method = inputs.settings, kept_near(inputs.space, inputs.settings)
+    return Standing(Racing(settings.search, examples, round_of(settings), method.genome if method else None))
 
 
 def last_line(error: str) -> str:

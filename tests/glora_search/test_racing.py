@@ -327,6 +327,14 @@ def test_nobody_is_raced_while_places_are_free() -> None:
     assert nsga2.rule([*scored, scored[0]]) is not None
 
 
+def test_the_method_is_never_raced() -> None:
+    known = [Known(Scored(Proposal(i, str(i), "random", (), i), 0.9, 0.1), b"\xff" * 5) for i in range(5)]
+    proposals = [Proposal(i, f"g{i}", "random", (), i) for i in range(3)]
+    before = Standing(Racing(SIZES, EXAMPLES, 2, spared="g1")).joined(known)
+    rules = [Race(before, proposals, {}, []).rule(each) for each in proposals]
+    assert [rule is None for rule in rules] == [False, True, False]
+
+
 def test_without_racing_nobody_waits_and_nobody_has_a_rule() -> None:
     proposals = [Proposal(i, str(i), "random", (), i) for i in range(5)]
     race = Race(None, proposals, {}, [])
