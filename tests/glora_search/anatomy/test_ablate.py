@@ -119,7 +119,7 @@ def test_another_candidate_and_every_form_may_be_asked_for(asked: Callable[..., 
 
 
 def test_the_table_says_what_it_comes_down_to(asked: Callable[..., Any]) -> None:
-    said = asked("--gene", "*.A")
+    said = asked("--gene", "*.B")
     assert "as it is" in said.out
     assert "raise the loss" in said.out
     assert "24 validation images" in said.out
