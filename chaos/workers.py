@@ -29,8 +29,9 @@ from workers.dispatch import RayEvaluator
 from workers.evaluator import Evaluation, Evaluator, Failure, Outcome
 from workers.local import LocalEvaluator
 from workers.settings import WorkerSettings
-from workers.slots import Candidate, Slot, Waiting
+from workers.slots import Slot
 from workers.spare import Spare
+from workers.waiting import Candidate, Waiting
 
 Found = list[tuple[int, Outcome]]
 

@@ -35,6 +35,7 @@ def connect(url: str, create: bool = True) -> Engine:
             return create_engine(address, pool_pre_ping=True)
         sqlite.check(address, create)
         engine = create_engine(address, connect_args={"timeout": sqlite.BUSY_TIMEOUT})
+        engine.update_execution_options(queued_at=sqlite.absolute(address))
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise StoreError(f"no driver for the database {shown(address)}: {error}; {EXPECTED}") from error
     sqlite.listen(engine, create)
@@ -73,8 +74,8 @@ def writing(engine: Engine, durable: bool = False) -> Iterator[Session]:
     Raises `StoreError`.
     """
     bound = engine.execution_options(writes=True, durable=durable)
-    path = sqlite.file(engine.url) if engine.dialect.name == "sqlite" else None
-    with told(engine), turn(path), Session(bound) as session, session.begin():
+    queued_at = engine.get_execution_options().get("queued_at")
+    with told(engine), turn(queued_at), Session(bound) as session, session.begin():
         yield session
 
 

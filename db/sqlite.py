@@ -52,6 +52,12 @@ def file(url: URL) -> Path | None:
     return None if not name or name == ":memory:" or name.startswith("file:") else Path(name)
 
 
+def absolute(url: URL) -> Path | None:
+    """The same file wherever this process stands later on: Ray's start leaves the working directory for a while."""
+    path = file(url)
+    return None if path is None else path.absolute()
+
+
 def listen(engine: Engine, create: bool) -> None:
     """Set up each connection of `engine`; only where the file may be created may its journal be changed to WAL."""
     path = file(engine.url)

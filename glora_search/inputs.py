@@ -10,7 +10,7 @@ from supernet.backbone import Backbone, load_backbone
 from supernet.data import Data, Split, load_data
 from supernet.data.split import joined
 from supernet.errors import BadInput
-from supernet.numerics import Numerics
+from supernet.numerics import Numerics, single_threaded
 from supernet.probe import ProbeTask
 from supernet.space import Space
 from supernet.trained import Trained
@@ -49,6 +49,7 @@ class Inputs:
         return ProbeTask(self.backbone, task.training, self.data.train, self.data.val, task.seed, task.numerics)
 
 
+@single_threaded()  # a pool may fork a worker from this process
 def prepare(settings: CampaignSettings) -> Inputs:
     """Read data and backbone and lay out the space. Raises BadInput, Missing or Infeasible; writes nothing."""
     require_sensible(settings)

@@ -100,6 +100,17 @@ def prepare_process(threads: int) -> None:
 
 
 @contextmanager
+def single_threaded() -> Iterator[None]:
+    """Torch computes on one thread within the context: others would not be there in a process forked afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def autocast(numerics: Numerics) -> Iterator[None]:
     """bfloat16 autocast where the numerics ask for it."""
     with torch.autocast(numerics.device.type, dtype=torch.bfloat16, enabled=numerics.precision == "bfloat16"):

@@ -17,7 +17,8 @@ import ray
 from supernet.errors import BadInput
 from workers.evaluator import Failure, Outcome, Rules, Scorable, unraced
 from workers.settings import WorkerSettings
-from workers.slots import DEATHS, Candidate, Slot, Waiting
+from workers.slots import DEATHS, Slot
+from workers.waiting import Candidate, Waiting
 
 LOADS = 3  # times in a row that actors may die while loading before the pool gives up
 
@@ -34,7 +35,11 @@ class RayEvaluator:
 
     def evaluate(self, genomes: Iterable[str | None], hopeless: Rules = unraced) -> Iterator[tuple[int, Outcome]]:
         """As outcomes arrive. Raises BadInput if no worker can load the supernet."""
-        waiting, deaths = Waiting(genomes, hopeless), Counter[int]()
+        yield from self.drain(Waiting(genomes, hopeless))
+
+    def drain(self, waiting: Waiting) -> Iterator[tuple[int, Outcome]]:
+        """The outcomes of all that waits, as they arrive. Raises BadInput if no worker can load the supernet."""
+        deaths = Counter[int]()
         try:
             while self._hand_out(waiting):
                 for candidate, outcome in self._arrivals(waiting, deaths):
@@ -43,6 +48,12 @@ class RayEvaluator:
             for slot in self.slots:
                 if slot.given:
                     slot.replace()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a worker has loaded, or has failed to."""
+        loading = [slot.loading for slot in self.slots if slot.loading is not None]
+        return len(loading) < len(self.slots) or bool(ray.wait(loading, timeout=0)[0])
 
     def _hand_out(self, waiting: Waiting) -> bool:
         """To idle actors first, then one ahead to each; whether there is anything to wait for."""

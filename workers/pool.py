@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import ray
@@ -17,6 +18,8 @@ from workers.actors import TrainingActor
 from workers.cluster import require_resources
 from workers.dispatch import RayEvaluator
 from workers.evaluator import Evaluator, Scorable
+from workers.forerunner import Forerunner
+from workers.relay import Relay
 from workers.settings import WorkerSettings
 from workers.slots import DEATHS, Slot
 from workers.spare import Spare
@@ -25,16 +28,26 @@ from workers.trainer import Result, Task
 
 
 class RayPool:
-    """The pool port on Ray. Needs a connection: see `workers.pools`.
+    """The pool port on Ray, which `connect` starts or joins: see `workers.pools`.
 
+    With a forerunner that is not before Ray has something to do that a forerunner cannot, or has not done by then.
     Actors are kept between calls, since starting one takes seconds: either the one that trains or those that score,
     never both, so that training may reserve a whole GPU.
     """
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        connect: Callable[[], object] = lambda: None,  # there is a connection already
+        forerunner: Forerunner | None = None,
+    ) -> None:
+        """Raises BadInput, without a forerunner, if no worker finds room."""
         self.settings = settings
         self.threads = threads_per_worker(settings)
-        require_resources(self.threads, settings.gpus_per_worker)
+        self._forerunner = forerunner
+        self._connect: Callable[[], object] | None = connect
+        if forerunner is None:
+            self._connected()
         reserved = {"num_cpus": self.threads, "num_gpus": settings.gpus_per_worker}
         self._spare = None if settings.gpus_per_worker or settings.address else Spare()
         self._slots = [Slot(f"ray-{number}", reserved, self._spare) for number in range(settings.count)]
@@ -43,6 +56,7 @@ class RayPool:
 
     def probe(self) -> tuple[Numerics, str]:
         """Runs where a worker would run."""
+        self._connected()
         gpus = self.settings.gpus_per_worker
         task = ray.remote(probe).options(num_cpus=self.threads, num_gpus=gpus)
         found: tuple[Numerics, str] = ray.get(task.remote(self.threads, gpu=gpus > 0))
@@ -50,6 +64,7 @@ class RayPool:
 
     def train(self, task: Task[Result]) -> Iterator[Progress | Result]:
         """Training has an actor to itself, with a whole GPU where workers have a part of one."""
+        self._connected()
         for slot in self._slots:
             slot.stop()
         try:
@@ -73,7 +88,9 @@ class RayPool:
         self._stop_trainer()
         self._scoring = True
         try:
-            yield RayEvaluator(task, self.settings, self._slots, patience)
+            start = partial(self._evaluator, task, patience)
+            ahead = self._forerunner
+            yield Relay(ahead, task, start) if ahead is not None and ahead.alive else start()
         finally:
             self._scoring = False
 
@@ -84,6 +101,17 @@ class RayPool:
             slot.stop()
         if self._spare is not None:
             self._spare.stop()
+
+    def _evaluator(self, task: Scorable, patience: float) -> RayEvaluator:
+        self._connected()
+        return RayEvaluator(task, self.settings, self._slots, patience)
+
+    def _connected(self) -> None:
+        """Once. Raises BadInput if a worker finds no room."""
+        if self._connect is not None:
+            self._connect()
+            self._connect = None
+            require_resources(self.threads, self.settings.gpus_per_worker)
 
     def _training_actor(self) -> Any:
         if self._trainer is None:

@@ -27,9 +27,10 @@ from workers.local import LocalPool
 from workers.pool import RayPool
 from workers.pools import open_pool
 from workers.settings import WorkerSettings
-from workers.slots import Candidate, Slot, Waiting
+from workers.slots import Slot
 from workers.spare import Spare
 from workers.threads import threads_per_worker, training_threads
+from workers.waiting import Candidate, Waiting
 
 WORKERS = 3
 TIMEOUT = 4.0  # seconds; a candidate of these tests takes some hundredths
