@@ -36,7 +36,14 @@ _Yaml.add_implicit_resolver(
 
 # What a campaign did that was launched before there was such a setting.
 EARLIER: Mapping[str, Mapping[str, Any]] = {
-    "training": {"head": "random", "draws": "uniform", "method_first": 0.0, "memory": 0.0, "calibration": False},
+    "training": {
+        "head": "random",
+        "vector_rate": 1.0,
+        "draws": "uniform",
+        "method_first": 0.0,
+        "memory": 0.0,
+        "calibration": False,
+    },
     "search": {"rank": "accuracy", "first": "trained", "views": 0, "choice": "best"},
 }
 

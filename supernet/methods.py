@@ -1,4 +1,9 @@
-"""Fixed methods of the field as genomes of the GLoRA space (methods.md's special cases, exact for `elementwise`)."""
+"""Fixed methods of the field as genomes of the GLoRA space (methods.md's special cases, exact for `elementwise`).
+
+`scaled_lora` is the one between them: a scale and a shift of every output, as SSF has them, and LoRA with what they
+leave of LoRA's own number of parameters. The products get it rank by rank, first where a layer has few outputs: there
+its vectors say least. Close to it: DoRA (arXiv 2402.09353), whose magnitudes are such a scale.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,8 @@ from supernet.errors import BadInput
 from supernet.space import Gene, Space
 
 LARGEST_LORA = "lora"  # stands for the largest LoRA form of a gene
+SCALED_LORA = "scaled_lora"
+AUTO = (SCALED_LORA, "lora", "largest")  # what `auto` means: the first that the space can say
 
 # gene -> form at every Linear; genes not named are `none`
 FIXED: Mapping[str, Mapping[str, str]] = {
@@ -23,8 +30,11 @@ def fixed_genome(space: Space, method: str) -> str:
     """The genome of a fixed method, or of `largest`. Raises BadInput if the space lacks a form that it needs."""
     if method == "largest":
         return space.largest
+    if method == SCALED_LORA:
+        return _scaled_lora(space)
     if method not in FIXED:
-        raise BadInput(f"No fixed method is named {method!r}; there are {', '.join((*FIXED, 'largest'))}.")
+        names = ", ".join((*FIXED, SCALED_LORA, "largest"))
+        raise BadInput(f"No fixed method is named {method!r}; there are {names}.")
     letters = {gene.name.rpartition(".")[2] for gene in space.genes}
     if FIXED[method] and not letters & FIXED[method].keys():
         raise BadInput(
@@ -40,14 +50,52 @@ def centre(space: Space, around: str) -> str:
 
 
 def centre_name(space: Space, around: str) -> str:
-    """The fixed method that `training.around` names. `auto` is `lora` in a space that can say it, else `largest`."""
-    if around != "auto":
-        return around
+    """The fixed method that `training.around` names; of AUTO the first that the space can say."""
+    return next(name for name in AUTO if _says(space, name)) if around == "auto" else around
+
+
+def _says(space: Space, method: str) -> bool:
     try:
-        fixed_genome(space, "lora")
+        fixed_genome(space, method)
     except BadInput:
-        return "largest"
-    return "lora"
+        return False
+    return True
+
+
+def _scaled_lora(space: Space) -> str:
+    """A genome of at most LoRA's parameters. Raises BadInput where LoRA or the vectors of A or B are left out."""
+    limit = space.parameters(fixed_genome(space, "lora"))
+    forms = {gene.name: _vector(gene) for gene in space.genes}
+    products = {gene.name: gene for gene in space.genes if gene.name.endswith(".B")}
+    forms |= dict.fromkeys(products, "none")
+    left = limit - space.parameters(space.encode(forms))
+    if left < 0:
+        raise BadInput(f"{SCALED_LORA}: the vectors alone have more parameters than LoRA, which has {limit}.")
+    ranks = sorted(
+        {form for gene in products.values() for form in gene.by_name if form.startswith("lora")}, key=rank_of
+    )
+    for rank in ranks:
+        for name, gene in sorted(products.items(), key=lambda item: _outputs(item[1])):
+            more = (
+                gene.by_name[rank].parameters - gene.by_name[forms[name]].parameters
+                if rank in gene.by_name
+                else left + 1
+            )
+            if more <= left:
+                forms[name], left = rank, left - more
+    return space.encode(forms)
+
+
+def _vector(gene: Gene) -> str:
+    """`vector` for A and E, `none` for the others."""
+    if gene.name.rpartition(".")[2] not in ("A", "E"):
+        return "none"
+    return _form(gene, {"A": "vector", "E": "vector"}, SCALED_LORA)
+
+
+def _outputs(gene: Gene) -> int:
+    """Of the layer of a gene B: a vector has one number for each."""
+    return gene.by_name[_form(gene, {"B": "vector"}, SCALED_LORA)].parameters
 
 
 def _form(gene: Gene, wanted: Mapping[str, str], method: str) -> str:

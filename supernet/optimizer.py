@@ -1,10 +1,11 @@
 """AdamW by entry: what was not drawn in a step is bit-identical after it.
 
     m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,   t <- t + 1
-    p <- p - lr * (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay * p)                (1)
+    p <- p - rate * lr * (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay * p)         (1)
 
-for the drawn entries only, each with its own step count t. Forms share tensors, so the unit is an entry (a number),
-not a tensor: a step that drew only the vector of a support must neither decay nor coast its other columns.
+for the drawn entries only, each with its own step count t and the rate of its parameter, mostly 1. Forms share
+tensors, so the unit is an entry (a number), not a tensor: a step that drew only the vector of a support must neither
+decay nor coast its other columns.
 All parameters lie in one flat buffer, of which (1) gathers the drawn entries: a dozen operations however many supports
 there are, on a third of the entries. An entry may be named twice: both times it gets the same new value.
 Source: AdamW (Loshchilov and Hutter, arXiv 1711.05101), algorithm 2.
@@ -29,6 +30,7 @@ class EntryAdamW:
         parameters: Mapping[str, nn.Parameter],
         *,
         weight_decay: float,
+        rates: Mapping[str, float] | None = None,  # by name; others have 1
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
@@ -36,6 +38,7 @@ class EntryAdamW:
         tensors = [parameter.detach().reshape(-1) for parameter in parameters.values()]
         self.values = torch.cat(tensors)  # (entries,)
         self.gradients, self.m, self.v, self.t = (torch.zeros_like(self.values) for _ in range(4))
+        self._rates = _each(parameters, rates) if rates else None  # (entries,)
         self._every = torch.arange(len(self.values), device=self.values.device)  # (entries,)
         self._drawn = self._every[:0]  # (drawn,) places in the flat buffer
         self._places: dict[str, Tensor] = {}
@@ -71,7 +74,8 @@ class EntryAdamW:
         v.lerp_(g.mul_(g), 1 - b2)
         root = v.div(_missing(b2, t)).sqrt_().add_(self.eps)
         corrected = m.div(_missing(b1, t)).div_(root)
-        p.sub_(corrected.add_(p, alpha=self.weight_decay), alpha=learning_rate)
+        move = corrected.add_(p, alpha=self.weight_decay)
+        p.sub_(move if self._rates is None else move.mul_(self._rates[self._drawn]), alpha=learning_rate)
         for state, new in zip(kept, (p, m, v, t), strict=True):
             state.index_copy_(0, self._drawn, new)
 
@@ -83,6 +87,14 @@ class EntryAdamW:
         """The inverse of `state`, bit for bit."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
+
+
+def _each(parameters: Mapping[str, nn.Parameter], rates: Mapping[str, float]) -> Tensor:
+    """(entries,) the rate of each number."""
+    assert rates.keys() <= parameters.keys(), "a rate is of a parameter"
+    return torch.cat(
+        [torch.full_like(each.detach().reshape(-1), rates.get(name, 1.0)) for name, each in parameters.items()]
+    )
 
 
 def _missing(beta: float, t: Tensor) -> Tensor:

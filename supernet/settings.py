@@ -164,6 +164,12 @@ class TrainingSettings(Settings):
     batch_size: Positive = Field(default=64, description="examples a step; an incomplete last batch is dropped")
     learning_rate: float = Field(default=1e-3, gt=0, description="peak learning rate")
     final_learning_rate: float = Field(default=1e-5, ge=0, description="learning rate at the end of the cosine")
+    vector_rate: float = Field(
+        default=5.0,
+        gt=0,
+        description="learning rate of vectors and scalars, in times of the others'; those that share a LoRA's numbers "
+        "(`space.storage: shared`) have the LoRA's",
+    )
     warmup_epochs: float = Field(default=2.0, ge=0, description="epochs of linear warm-up")
     weight_decay: float = Field(default=1e-4, ge=0, description="decoupled weight decay of AdamW")
     drop_path: Fraction = Field(default=0.1, description="stochastic depth of the last block, rising linearly from 0")
@@ -183,9 +189,11 @@ class TrainingSettings(Settings):
         "close to it), `fair` (each form of a gene as often as the others, in turn), `sandwich` (the largest and the "
         "smallest beside uniform ones)",
     )
-    around: Literal["auto", "lora", "ssf", "bias_of_linears", "largest"] = Field(
+    around: Literal["auto", "scaled_lora", "lora", "ssf", "bias_of_linears", "largest"] = Field(
         default="auto",
-        description="the fixed method that `draws: near` keeps to; `auto`: `lora` in a space with it, else `largest`",
+        description="the fixed method that `draws: near` keeps to; `auto`: the first that the space can say of "
+        "`scaled_lora` (LoRA beside a scale and a shift of every output, in LoRA's number of parameters), `lora`, "
+        "`largest`",
     )
     method_first: Fraction = Field(
         default=0.5,
@@ -217,7 +225,9 @@ class TrainingSettings(Settings):
     def _yaml_lists_are_kinds(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
 
-    @field_validator("learning_rate", "final_learning_rate", "warmup_epochs", "weight_decay", mode="before")
+    @field_validator(
+        "learning_rate", "final_learning_rate", "vector_rate", "warmup_epochs", "weight_decay", mode="before"
+    )
     @classmethod
     def _whole_numbers_are_floats(cls, value: object) -> object:
         return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

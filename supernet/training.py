@@ -27,6 +27,7 @@ from supernet.model import Supernet
 from supernet.numerics import Numerics, autocast, prepare_process, set_fused_attention
 from supernet.optimizer import EntryAdamW
 from supernet.randomness import stream, torch_generator, torch_seed
+from supernet.rates import rates
 from supernet.recollection import Recollection
 from supernet.schedule import batch_of, learning_rate, total_steps
 from supernet.settings import SpaceSettings, TrainingSettings
@@ -107,7 +108,11 @@ class _Training:
         self.always = [name for name in self.supernet.trained() if name.startswith("head.")]
         if task.training.head == "probe" and task.initial is None and task.start is None:
             self._start_head()
-        self.optimizer = EntryAdamW(self.supernet.trained(), weight_decay=task.training.weight_decay)
+        self.optimizer = EntryAdamW(
+            self.supernet.trained(),
+            weight_decay=task.training.weight_decay,
+            rates=rates(self.supernet, task.training.vector_rate),
+        )
         decay, share = task.training.average, task.training.memory
         self.average = Average(self.optimizer.values, decay) if decay else None
         classes = self.supernet.head.out_features

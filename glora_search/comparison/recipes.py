@@ -19,6 +19,7 @@ REFERENCE_TRAINING: Mapping[str, Any] = {
     "recipe": "paper",
     "learning_rate": 1e-4,
     "final_learning_rate": 1e-5,
+    "vector_rate": 1.0,
     "weight_decay": 1e-4,
     "drop_path": 0.1,
     "label_smoothing": 0.0,

@@ -27,7 +27,6 @@ FIXED = (
 )
 RATES: Mapping[str, tuple[float, str]] = {  # of the config's learning rate, which is meant for small modules
     "full": (0.1, "rates that suit small modules are too high for full fine-tuning (arXiv 2409.16434)"),
-    "ssf": (5.0, "SSF's own recipe has 5e-3 where others have 1e-3 (dongzelian/SSF)"),
 }
 
 

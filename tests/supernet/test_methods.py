@@ -113,7 +113,9 @@ def test_a_method_that_the_space_cannot_say_is_refused_with_the_form_it_lacks(pa
         fixed_genome(space, "ssf")
     with pytest.raises(BadInput, match=r"lora needs the form 'lora' of blocks\.0\.attn\.qkv\.B"):
         fixed_genome(space, "lora")
-    with pytest.raises(BadInput, match=r"No fixed method is named 'vpt'; there are linear_probe, .*, largest\."):
+    with pytest.raises(
+        BadInput, match=r"No fixed method is named 'vpt'; there are linear_probe, .*, scaled_lora, largest\."
+    ):
         fixed_genome(space, "vpt")
     with pytest.raises(BadInput, match=r"linear_probe needs the form 'none'"):
         fixed_genome(pair_of(SpaceSettings(forms={"A": ("vector",)}))[1].space, "linear_probe")
@@ -127,11 +129,51 @@ def test_a_space_without_gloras_genes_has_no_such_genomes_but_its_largest(pair_o
     assert space.parameters(fixed_genome(space, "linear_probe")) == 0
 
 
-def test_the_centre_of_a_space_is_lora_where_it_can_say_it_and_else_the_largest(pair_of: PairOf) -> None:
+def test_the_centre_of_a_space_is_the_first_that_it_can_say(pair_of: PairOf) -> None:
     space = pair_of(SPACE)[1].space
-    assert centre(space, "auto") == fixed_genome(space, "lora")
+    assert centre(space, "auto") == fixed_genome(space, "scaled_lora")
     assert centre(space, "ssf") == fixed_genome(space, "ssf")
+    unscaled = pair_of(SPACE.model_copy(update={"forms": {"A": ("none",)}}))[1].space
+    assert centre(unscaled, "auto") == fixed_genome(unscaled, "lora")
     without = Space(tuple(gene for gene in space.genes if not gene.name.endswith(".B")))
     assert centre(without, "auto") == without.largest
     with pytest.raises(BadInput, match="lora"):
         centre(without, "lora")
+
+
+@pytest.mark.parametrize("ranks", [(4,), (4, 2), (8, 4, 2, 1)])
+def test_scaled_lora_is_every_vector_and_as_much_lora_as_lora_has_parameters(
+    pair_of: PairOf, ranks: tuple[int, ...]
+) -> None:
+    space = pair_of(SpaceSettings(ranks=ranks))[1].space
+    genome = fixed_genome(space, "scaled_lora")
+    limit = space.parameters(fixed_genome(space, "lora"))
+    forms = space.decode(genome)
+    assert {forms[name] for name in forms if name[-1] in "AE"} == {"vector"}
+    assert {forms[name] for name in forms if name[-1] in "CD"} == {"none"}
+    assert space.parameters(genome) <= limit
+    steps = ["none", *(f"lora{rank}" for rank in sorted(ranks))]
+    products = {name: form for name, form in forms.items() if name[-1] == "B"}
+    assert set(products.values()) <= set(steps)
+    for name, form in products.items():
+        if form != steps[-1]:  # no step more fits
+            more = forms | {name: steps[steps.index(form) + 1]}
+            assert space.parameters(space.encode(more)) > limit
+    assert len(set(products.values())) > 1  # and it is not LoRA, which has no vectors
+
+
+def test_scaled_lora_has_its_products_where_outputs_are_few(pair_of: PairOf) -> None:
+    space = pair_of(SpaceSettings(ranks=(4,)))[1].space
+    forms = space.decode(fixed_genome(space, "scaled_lora"))
+    outputs = {gene.name: gene.by_name["vector"].parameters for gene in space.genes if gene.name[-1] == "B"}
+    standing = [outputs[name] for name, form in forms.items() if name in outputs and form != "none"]
+    lacking = [outputs[name] for name, form in forms.items() if name in outputs and form == "none"]
+    assert standing
+    assert min(lacking) >= max(standing)
+
+
+def test_scaled_lora_works_where_layers_have_no_bias(pair_of: PairOf) -> None:
+    space = pair_of(SPACE, qkv_bias=False)[1].space
+    forms = space.decode(fixed_genome(space, "scaled_lora"))
+    assert "blocks.0.attn.qkv.E" not in forms
+    assert forms["blocks.0.attn.qkv.A"] == "vector"

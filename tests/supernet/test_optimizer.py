@@ -154,3 +154,27 @@ def test_gradients_and_parameters_stay_views_of_one_buffer() -> None:
     optimizer.zero_grad()
     assert all(np.count_nonzero(parameter.grad) == 0 for parameter in named.values())
     assert torch.equal(flat(named), flat(parameters())), "taking them over changes no number"
+
+
+def test_a_parameter_moves_by_its_own_rate_and_the_others_as_if_there_were_none() -> None:
+    plain, fast = parameters(), parameters()
+    before = {name: value.detach().clone() for name, value in plain.items()}
+    optimizers = EntryAdamW(plain, weight_decay=0.1), EntryAdamW(fast, weight_decay=0.1, rates={"b": 5.0})
+    for optimizer, named in zip(optimizers, (plain, fast), strict=True):
+        feed(named, gradients(0))
+        optimizer.draw([], always=SHAPES)
+        optimizer.step(0.1)
+    for name, value in plain.items():
+        if name == "b":
+            torch.testing.assert_close(fast[name] - before[name], 5 * (value - before[name]))
+        else:
+            assert torch.equal(fast[name], value)
+
+
+def test_a_parameter_with_a_rate_decays_by_as_much_more() -> None:
+    plain, fast = parameters(), parameters()
+    for named, rate, learning_rate in ((plain, {}, 0.5), (fast, {"b": 5.0}, 0.1)):
+        optimizer = EntryAdamW(named, weight_decay=0.1, rates=rate)
+        optimizer.draw([], always=["b"])  # without a gradient
+        optimizer.step(learning_rate)
+    torch.testing.assert_close(plain["b"], fast["b"])
