@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from supernet.data import load_data
 from supernet.exported import accuracy, load_export
 from supernet.numerics import probe
 from supernet.verification import verify
+from workers import forerunner
 
 SIZES = {"population": 5, "generations": 1, "parents": 2, "crossover": 2, "mutation": 2, "finalists": 2}
 
@@ -24,7 +26,7 @@ SIZES = {"population": 5, "generations": 1, "parents": 2, "crossover": 2, "mutat
 
 def test_the_report_holds_the_choice_and_its_baselines(finished: Any) -> None:
     report = finished.launch()
-    assert set(report["baselines"]) == {"linear_probe", "random_subnet", "largest_subnet", "lora"}
+    assert set(report["baselines"]) == {"linear_probe", "random_subnet", "largest_subnet", "scaled_lora"}
     for row in (report, *report["baselines"].values()):
         assert 0 <= row["val_accuracy"] <= 1
         assert 0 <= row["test_accuracy"] <= 1
@@ -193,12 +195,18 @@ def test_what_training_computes_does_not_depend_on_the_number_of_workers(finishe
 
 
 @pytest.mark.timeout(200)
-def test_ray_with_3_workers_finds_what_one_process_finds(finished: Any, workshop: Any) -> None:
+@pytest.mark.parametrize("ahead", [False, True], ids=["alone", "behind a forerunner"])
+def test_ray_with_3_workers_finds_what_one_process_finds(
+    finished: Any, workshop: Any, monkeypatch: pytest.MonkeyPatch, ahead: bool
+) -> None:
     """In a database and a runs folder of its own, so that nothing is answered from what was found before."""
+    monkeypatch.setattr(forerunner, "forked", lambda settings: forerunner.fork() if ahead else nullcontext())
     report, own = workshop.launch(workers={"backend": "ray", "count": 3}), finished.launch()
     with workshop.store() as here, finished.store() as there:
         assert here.campaign("tiny").fingerprint == there.campaign("tiny").fingerprint
-        assert {each.worker for each in here.candidates("tiny")} <= {"ray-0", "ray-1", "ray-2"}
+        workers = {each.worker for each in here.candidates("tiny")}
+        assert workers <= {"ray-0", "ray-1", "ray-2"} | ({forerunner.NAME} if ahead else set())
+        assert (forerunner.NAME in workers) == ahead
     assert workshop.found() == finished.found()
     figures = set(report) - {"export", "picture", "seconds"}
     assert {name: report[name] for name in figures} == {name: own[name] for name in figures}

@@ -107,7 +107,7 @@ def test_status_as_json_has_the_keys_that_programs_rely_on(command: Command, at:
     found = json.loads(command("status", "tiny", *at, "--format", "json").out)
     assert {"name", "state", "evaluated", "best", "test_accuracy", "export", "baselines"} <= set(found)
     assert (found["name"], found["state"], found["evaluated"]) == ("tiny", "finished", 18)
-    assert set(found["baselines"]) == {"linear_probe", "random_subnet", "largest_subnet", "lora"}
+    assert set(found["baselines"]) == {"linear_probe", "random_subnet", "largest_subnet", "scaled_lora"}
 
 
 def test_what_is_not_known_yet_is_null(command: Command, workshop: Any, watching: Callable[..., Any]) -> None:
