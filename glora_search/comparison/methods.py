@@ -15,7 +15,7 @@ from functools import partial
 
 from glora_search.comparison.recipes import at_random, reference, unchanged, whole
 from glora_search.settings import CampaignSettings
-from supernet.methods import fixed_genome
+from supernet.methods import SCALED_LORA, fixed_genome
 from supernet.randomness import stream
 from supernet.settings import SpaceSettings
 from supernet.space import Space
@@ -75,3 +75,6 @@ METHODS: Mapping[str, Method] = {
     "paper": Searched(reference),
     OURS: Searched(unchanged),
 }
+
+# rows that come when they are named: what the search begins with, to tell what the search itself is worth
+ASKED: Mapping[str, Method] = {SCALED_LORA: Fixed(partial(named, SCALED_LORA), whole)}

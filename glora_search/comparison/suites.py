@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from glora_search.comparison.methods import METHODS, OURS, Fixed, Method, Probed, Searched, named
+from glora_search.comparison.methods import ASKED, METHODS, OURS, Fixed, Method, Probed, Searched, named
 from glora_search.comparison.recipes import in_table, searching_table
 from supernet.errors import BadInput
 
@@ -41,6 +41,7 @@ class Suite:
     longer: bool  # fixed rows are trained once more, for as long as the search takes
     limited: bool  # no search may exceed the parameters of the row `lora`
     deployed: bool  # merging and latency are measured, and a row that cannot be had is left out
+    asked: frozenset[str] = frozenset()  # rows that come only when they are named
 
 
 def _field(method: str) -> Method:
@@ -49,7 +50,16 @@ def _field(method: str) -> Method:
     return Fixed(partial(named, "largest"), partial(in_table, method), rate, source)
 
 
-DEFAULT = Suite("default", METHODS, OURS, "compare", longer=True, limited=True, deployed=False)
+DEFAULT = Suite(
+    "default",
+    {**{name: row for name, row in METHODS.items() if name != OURS}, **ASKED, OURS: METHODS[OURS]},
+    OURS,
+    "compare",
+    longer=True,
+    limited=True,
+    deployed=False,
+    asked=frozenset(ASKED),
+)
 ALL = Suite(
     "all",
     {
@@ -80,7 +90,8 @@ def chosen(text: str) -> tuple[Suite, tuple[str, ...]]:
     names -= given
     _require_rows(names, [suite])
     every = bool(given) and not (colon and names)
-    return suite, tuple(name for name in suite.rows if every or name in names or name == suite.against)
+    wanted = names | {suite.against} | (suite.rows.keys() - suite.asked if every else set())
+    return suite, tuple(name for name in suite.rows if name in wanted)
 
 
 def _one(given: set[str]) -> Suite:

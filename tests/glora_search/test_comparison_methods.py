@@ -45,6 +45,11 @@ def test_methods_come_in_the_tables_order_with_ours_among_them(text: str, names:
     assert chosen(text) == (DEFAULT, names)
 
 
+def test_what_the_search_begins_with_is_a_row_when_it_is_named() -> None:
+    assert chosen("scaled_lora, lora") == (DEFAULT, ("lora", "scaled_lora", "ours"))
+    assert chosen("default,scaled_lora") == (DEFAULT, (*NAMES[:-1], "scaled_lora", "ours"))
+
+
 def test_an_unknown_method_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(BadInput, match=r"'randm'.*Did you mean 'random'"):
         chosen("lora,randm")
