@@ -21,6 +21,7 @@ from supernet.training import adapt
 from workers.pools import open_pool
 
 DIGITS = Path(__file__).parent.parent / "examples" / "digits.yaml"
+FIRST = 1_000_000  # numbers of draws that nothing times
 IN_PROCESS = ("workers.backend=local", "workers.count=1")
 
 
@@ -75,10 +76,15 @@ def trained(setting: Setting, work: Path) -> Trained:
 
 
 class Drawn:
-    """Scores one random genome after the other, none twice."""
+    """Scores one random genome after the other, none twice, as a search does after its first generation.
+
+    By then what merging keeps for later candidates is there.
+    """
 
     def __init__(self, setting: Setting, scorer: Scorer) -> None:
         self.setting, self.scorer, self.number = setting, scorer, 0
+        for number in range(setting.inputs.settings.search.population):
+            scorer.merger.merge(setting.draw(FIRST + number))
 
     def __call__(self) -> None:
         self.number += 1

@@ -20,6 +20,7 @@ from supernet.backbone import Backbone
 from supernet.data import Split
 from supernet.examples import DeviceImages
 from supernet.graphs import captured
+from supernet.memory import room
 from supernet.merging import Merger
 from supernet.numerics import Numerics, prepare_process
 from supernet.plain import forward, plain_model
@@ -155,7 +156,7 @@ class Scorer:
             some = torch.zeros(self.numerics.chunk, *self.images[:1].shape[1:], device=device)
             self.constant = captured(self.forward, some)
         self.base = None if task.head_only else selfcheck.untouched(self, task.trained)  # before anything is merged
-        self.merger = Merger(self.plain, self.supernet)
+        self.merger = Merger(self.plain, self.supernet, room=0 if device.type == "cuda" else room())
 
     def check(self) -> None:
         """Raises BadInput if this worker computes wrongly. A head alone has no subnets to compare."""

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import torch
 
 from supernet.errors import BadInput
@@ -16,6 +17,14 @@ _SAYINGS = (
     "DefaultCPUAllocator: not enough memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+
+
+SPARE, MOST = 16, 2**30  # of what is free one part in so many, and bytes at most
+
+
+def room() -> int:
+    """Bytes of this machine's memory that may hold what could be computed again."""
+    return min(MOST, int(psutil.virtual_memory().available) // SPARE)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

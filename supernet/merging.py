@@ -1,12 +1,13 @@
 """Write a subnet into plain layers: the merged model computes what the subnet computes, at the backbone's own cost.
 
-What a layer holds is a function of its site's forms and of weights that are frozen, so a site whose forms stay as they
-were needs no work.
+What a layer holds is a function of its site's forms and of weights that are frozen. So a site whose forms stay as they
+were needs no work, and what one subnet had can be kept for the next that has it: with one rank GLoRA's A and B give a
+weight 16 values, and a search meets most of them soon.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import cast
 
@@ -17,6 +18,8 @@ from supernet.model import Supernet
 from supernet.sites import as_matrix
 from supernet.wiring import wire
 
+Key = tuple[object, ...]  # a site, `weight` or `bias`, and the forms that it depends on
+
 CACHED = 2**20  # numbers summed at a time on a CPU: with a scratch they stay in its last cache
 
 
@@ -26,12 +29,18 @@ class Merger:
     What a subnet wraps cannot be merged: it is wired around the plain model's own modules, and only that.
     """
 
-    def __init__(self, plain: nn.Module, supernet: Supernet) -> None:
-        """`plain` is built as the supernet's model, perhaps of a lower precision; its head is written here, once."""
+    def __init__(self, plain: nn.Module, supernet: Supernet, room: int = 0) -> None:
+        """`plain` is built as the supernet's model, perhaps of a lower precision; its head is written here, once.
+
+        With `room`, in bytes, layers are given weights that are kept, as long as these fit: they lie elsewhere then.
+        """
         self.supernet, self.plain = supernet, plain
         self.ops = {path: cast(nn.Linear, plain.get_submodule(path)) for path in supernet.ops}
         self.held: dict[str, Mapping[str, str]] = {}  # site -> the forms that its layer holds
         self.wired: Mapping[str, Mapping[str, str]] | None = None  # site -> the forms that are wired around it
+        self.room = room
+        self.own = {path: (op.weight.data, None if op.bias is None else op.bias.data) for path, op in self.ops.items()}
+        self.kept: dict[Key, Tensor] = {}
         self.scratch = _scratch([as_matrix(site.op.weight) for site in supernet.ops.values()])
         cast(nn.Linear, plain.get_classifier()).load_state_dict(supernet.head.state_dict())  # type: ignore[operator]
 
@@ -43,9 +52,37 @@ class Merger:
             if self.held.get(path) == chosen[path]:
                 continue
             self.held.pop(path, None)  # a merge that breaks off leaves neither
-            self.supernet.ops[path].merge(chosen[path], as_matrix(op.weight), op.bias, self.scratch)
+            if self.kept or self.room:
+                self._give(path, op, chosen[path])
+            else:
+                self.supernet.ops[path].merge(chosen[path], as_matrix(op.weight), op.bias, self.scratch)
             self.held[path] = chosen[path]
         self._wire({site: chosen[site] for site in self.supernet.rewired if chosen[site]})
+
+    def _give(self, path: str, op: nn.Linear, forms: Mapping[str, str]) -> None:
+        """Let the layer have numbers that are kept; what is not yet is merged, and kept if there is room."""
+        site, (weight, bias) = self.supernet.ops[path], self.own[path]
+        weighing, shifting = site.weighing(forms), site.shifting(forms)
+
+        def weigh(into: Tensor) -> None:
+            site.merge(weighing, as_matrix(into), None, self.scratch)
+
+        op.weight.data = self._kept((path, "weight", *weighing.items()), weight, weigh)
+        if bias is not None:
+            op.bias.data = self._kept((path, "bias", *shifting.items()), bias, partial(site.merge_bias, shifting))
+
+    def _kept(self, key: Key, own: Tensor, merge: Callable[[Tensor], None]) -> Tensor:
+        """The numbers of this key. Without room for more they are written into the layer's own."""
+        if (known := self.kept.get(key)) is not None:
+            return known
+        size, into = own.numel() * own.element_size(), own
+        if size <= self.room:
+            with torch.inference_mode(False):  # what a parameter may hold
+                into = torch.empty_like(own)
+        merge(into)
+        if into is not own:
+            self.kept[key], self.room = into, self.room - size
+        return into
 
     def _wire(self, wrapped: dict[str, Mapping[str, str]]) -> None:
         if wrapped == self.wired:

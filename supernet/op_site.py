@@ -102,6 +102,22 @@ class OpSite(nn.Module):
         if merged is not weight:
             weight.copy_(merged)
 
+    @torch.no_grad()
+    def merge_bias(self, forms: Mapping[str, str], bias: Tensor) -> None:
+        """Write b of equation (1) into bias (out,), which may be of a lower precision."""
+        weight, shifted = self.op.weight, cast(Tensor, self.op.bias)
+        for gene, form in forms.items():
+            shifted = cast(Tensor, added(shifted, self._choice(gene).terms(form, as_matrix(weight), self.op.bias).bias))
+        bias.copy_(shifted)
+
+    def weighing(self, forms: Mapping[str, str]) -> dict[str, str]:
+        """Those of the forms that change the weight."""
+        return {gene: form for gene, form in forms.items() if self._choice(gene).weighs}
+
+    def shifting(self, forms: Mapping[str, str]) -> dict[str, str]:
+        """Those of the forms that change the bias."""
+        return {gene: form for gene, form in forms.items() if self._choice(gene).needs_bias}
+
     def merged(self, forms: Mapping[str, str]) -> tuple[Tensor, Tensor | None]:
         """(W, b or None) of equation (1), of the shapes that the op has them in, as new tensors."""
         weight, bias = (

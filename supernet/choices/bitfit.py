@@ -25,7 +25,7 @@ class BitFit(nn.Module):
     class Options(Settings):
         """There are none."""
 
-    on, needs_bias = ("linear", "conv", "norm"), True
+    on, needs_bias, weighs = ("linear", "conv", "norm"), True, False
 
     def __init__(self, out: int, width: int, options: Options, generator: torch.Generator) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ class Full(nn.Module):
     class Options(Settings):
         """There are none."""
 
-    on, needs_bias = ("linear", "conv", "norm"), False
+    on, needs_bias, weighs = ("linear", "conv", "norm"), False, True
 
     def __init__(self, out: int, width: int, options: Options, generator: torch.Generator) -> None:
         super().__init__()

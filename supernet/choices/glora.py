@@ -32,7 +32,7 @@ Delta = tuple[Tensor | None, Tensor | None]
 class A(Factors):
     """Scales the weight: dW = W0 * A."""
 
-    Options, on, needs_bias = GloraOptions, ("linear",), False
+    Options, on, needs_bias, weighs = GloraOptions, ("linear",), False, True
 
     def __init__(self, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> None:
         super().__init__(out, width, space.ranks, scalar=True, shared=_shared(space), scales={}, generator=generator)
@@ -50,7 +50,7 @@ class A(Factors):
 class MatrixA(Factors):
     """Scales the weight by a matrix product: dW = W0 @ A with A (i, i), a vector being A's diagonal."""
 
-    Options, on, needs_bias = GloraOptions, ("linear",), False
+    Options, on, needs_bias, weighs = GloraOptions, ("linear",), False, True
 
     def __init__(self, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> None:
         super().__init__(width, width, space.ranks, scalar=True, shared=_shared(space), scales={}, generator=generator)
@@ -75,7 +75,7 @@ class MatrixA(Factors):
 class B(Factors):
     """Shifts the weight: dW = B."""
 
-    Options, on, needs_bias = GloraOptions, ("linear",), False
+    Options, on, needs_bias, weighs = GloraOptions, ("linear",), False, True
 
     def __init__(self, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> None:
         scales = {"vector": 1 / width, "scalar": 1 / width} if space.scales == "per_form" else {}
@@ -102,7 +102,7 @@ class B(Factors):
 class C(Factors):
     """A prompt seen through the weight: db = W0 @ C."""
 
-    Options, on, needs_bias = GloraOptions, ("linear",), True
+    Options, on, needs_bias, weighs = GloraOptions, ("linear",), True, False
 
     def __init__(self, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> None:
         super().__init__(width, 1, space.ranks, scalar=False, shared=_shared(space), scales={}, generator=generator)
@@ -122,7 +122,7 @@ class C(Factors):
 class D(Shift):
     """Scales the bias: db = b0 * D."""
 
-    Options, on, needs_bias = GloraOptions, ("linear",), True
+    Options, on, needs_bias, weighs = GloraOptions, ("linear",), True, False
 
     def __init__(self, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> None:
         super().__init__(out, shared=_shared(space))
@@ -144,7 +144,7 @@ class D(Shift):
 class E(Shift):
     """Shifts the bias: db = E."""
 
-    Options, on, needs_bias = GloraOptions, ("linear",), True
+    Options, on, needs_bias, weighs = GloraOptions, ("linear",), True, False
 
     def __init__(self, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> None:
         super().__init__(out, shared=_shared(space))
@@ -165,7 +165,7 @@ class E(Shift):
 class Scaling:
     """A under the product that the options name."""
 
-    Options, on, needs_bias = A.Options, A.on, A.needs_bias
+    Options, on, needs_bias, weighs = A.Options, A.on, A.needs_bias, A.weighs
 
     def __new__(cls, out: int, width: int, space: GloraOptions, generator: torch.Generator) -> A | MatrixA:  # type: ignore[misc]
         return (MatrixA if space.product == "matrix" else A)(out, width, space, generator)

@@ -29,7 +29,7 @@ class LoRA(nn.Module):
         ranks: tuple[Positive, ...] = Field(default=(8,), description="ranks; smaller ones are slices of the largest")
         alpha: float | None = Field(default=None, gt=0, description="the product is scaled by alpha / rank; none: by 1")
 
-    on, needs_bias = ("linear", "conv"), False
+    on, needs_bias, weighs = ("linear", "conv"), False, True
 
     def __init__(self, out: int, width: int, options: Options, generator: torch.Generator) -> None:
         super().__init__()

@@ -24,6 +24,16 @@ class OnRows(nn.Module):
         self.forms: tuple[Form, ...] = choice.forms
 
     @property
+    def needs_bias(self) -> bool:
+        """As the choice does."""
+        return self._choice.needs_bias
+
+    @property
+    def weighs(self) -> bool:
+        """As the choice does."""
+        return self._choice.weighs
+
+    @property
     def _choice(self) -> Reweight:
         return cast(Reweight, self.choice)
 

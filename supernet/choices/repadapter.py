@@ -37,7 +37,7 @@ class RepAdapter(nn.Module):
                 raise ValueError(f"ranks must be multiples of groups = {self.groups}")
             return self
 
-    on, needs_bias = ("linear",), True
+    on, needs_bias, weighs = ("linear",), True, True
 
     def __init__(self, out: int, width: int, options: Options, generator: torch.Generator) -> None:
         super().__init__()

@@ -75,7 +75,8 @@ class Reweight(Protocol):
 
     Options: ClassVar[type[Settings]]
     on: ClassVar[tuple[str, ...]]  # kinds of ops that it can change: `linear`, `conv`, `norm`
-    needs_bias: ClassVar[bool]  # an op without a bias cannot hold it once merged
+    needs_bias: ClassVar[bool]  # it changes the bias, so that an op without one cannot hold it once merged
+    weighs: ClassVar[bool]  # it changes the weight
     forms: tuple[Form, ...]
 
     def delta(self, form: str, weight: Tensor, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

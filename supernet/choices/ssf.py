@@ -33,7 +33,7 @@ class SSF(nn.Module):
 
         start: Literal["identity", "source"] = Field(default="identity", description="how gamma and beta start")
 
-    on, needs_bias = ("linear", "conv", "norm"), True
+    on, needs_bias, weighs = ("linear", "conv", "norm"), True, True
 
     def __init__(self, out: int, width: int, options: Options, generator: torch.Generator) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from supernet.choices.glora import E
 from supernet.merging import Merger, merge_into
-from supernet.model import Supernet
+from supernet.model import OpSite, Supernet
 from supernet.settings import SpaceSettings
 
 KINDS = list(itertools.product(["elementwise", "matrix"], ["shared", "separate"]))
@@ -181,6 +181,49 @@ def test_a_merge_that_breaks_off_is_made_again(pair_of: PairOf, monkeypatch: pyt
     merger.merge(none)
     merge_into(expected, supernet, none)
     assert_identical(plain, expected)
+
+
+# Kept for the next subnet
+
+
+@pytest.mark.parametrize("space", ["glora", "ssf", "lora", "repadapter", "bitfit", "full"])
+@pytest.mark.parametrize("room", [1, 5_000, 40_000, 2**30])
+def test_what_is_kept_gives_the_numbers_that_merging_gives(pair_of: PairOf, space: str, room: int) -> None:
+    plain, supernet = pair_of(SpaceSettings(name=space))
+    fresh, kept = copy.deepcopy(plain), copy.deepcopy(plain)
+    merger = Merger(kept, supernet, room)
+    for number in (*range(8), *range(8)):
+        genome = supernet.space.draw(np.random.default_rng(number))
+        with torch.inference_mode():
+            merger.merge(genome)
+        merge_into(fresh, supernet, genome)
+        for name, value in fresh.state_dict().items():
+            assert_close(kept.state_dict()[name], value, name)
+    assert merger.room >= 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_what_is_kept_does_not_depend_on_what_came_before(pair_of: PairOf, dtype: torch.dtype) -> None:
+    plain, supernet = pair_of(SpaceSettings(ranks=(4, 2)), qkv_bias=False)
+    genomes = [supernet.space.draw(np.random.default_rng(number)) for number in range(6)]
+    models = [copy.deepcopy(plain).to(dtype) for _ in range(3)]
+    for model, room, order in zip(models, (2**30, 2**30, 20_000), ((0, 1, 2, 3, 4, 5), (4, 5), (3, 2, 5)), strict=True):
+        merger = Merger(model, supernet, room)
+        for number in order:
+            merger.merge(genomes[number])
+    assert_identical(models[0], models[1])
+    assert_identical(models[0], models[2])
+
+
+def test_what_was_met_before_is_merged_no_more(pair_of: PairOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, supernet = pair_of(SpaceSettings())
+    merger, genomes = Merger(plain, supernet, 2**30), [supernet.space.draw(np.random.default_rng(n)) for n in range(4)]
+    for genome in genomes:
+        merger.merge(genome)
+    for merging in ("merge", "merge_bias"):
+        monkeypatch.setattr(OpSite, merging, lambda *arguments: pytest.fail("it is merged again"))
+    for genome in reversed(genomes):
+        merger.merge(genome)
 
 
 class Made(TorchDispatchMode):

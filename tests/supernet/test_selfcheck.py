@@ -130,8 +130,9 @@ def test_a_merge_that_is_not_exact_is_found(scoring: ScoringTask, monkeypatch: p
 def test_a_merge_of_the_same_weights_for_every_genome_is_found(
     scoring: ScoringTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    merge = OpSite.merge
+    merge, merge_bias = OpSite.merge, OpSite.merge_bias
     monkeypatch.setattr(OpSite, "merge", lambda self, forms, *into: merge(self, {}, *into))
+    monkeypatch.setattr(OpSite, "merge_bias", lambda self, forms, into: merge_bias(self, {}, into))
     with pytest.raises(
         BadInput, match=r"same logits for different subnets, 10 times out of 10\. .*learning_rate too small"
     ):
