@@ -53,8 +53,9 @@ def unmerged(task: ScoringTask) -> ScoringTask:
         def scorer(self) -> Scorer:
             scorer = super().scorer()
             for site in scorer.supernet.sites.values():
-                merge = site.merge
+                merge, merge_bias = site.merge, site.merge_bias
                 site.merge = lambda forms, *into, merge=merge: merge({}, *into)  # type: ignore[method-assign,misc]
+                site.merge_bias = lambda forms, into, merge=merge_bias: merge({}, into)  # type: ignore[method-assign,misc]
             return scorer
 
     return Unmerged(**vars(task))
