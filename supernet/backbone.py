@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
+import warnings
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -50,14 +51,16 @@ class Backbone:
         return digest.hexdigest()
 
 
-def build(backbone: Backbone, drop_path: float = 0.0) -> nn.Module:
+def build(backbone: Backbone, drop_path: float = 0.0, *, own: bool = True) -> nn.Module:
     """The timm model of `backbone`: in eval mode, frozen, its head zero; `drop_path` rises linearly to the last block.
 
-    The module owns copies of the arrays, which may be read-only. Nothing is drawn: no generator is touched.
+    The module owns copies of the arrays, which may be read-only; without `own` its parameters but the head's are the
+    arrays themselves, for whoever writes to none of them. Nothing is drawn: no generator is touched.
     """
     model = _blueprint(backbone.model, backbone.image_size, num_classes=backbone.classes, drop_path_rate=drop_path)
     head = head_prefix(model)
-    state = {name: torch.tensor(array) for name, array in backbone.state.items()}
+    kept = set() if own else {name for name, _ in model.named_parameters()}
+    state = {name: _tensor_on(array) if name in kept else torch.tensor(array) for name, array in backbone.state.items()}
     state |= {k: torch.zeros(t.shape, dtype=t.dtype) for k, t in model.state_dict().items() if k.startswith(head)}
     model.load_state_dict(state, strict=True, assign=True)
     _compute_buffers(model)
@@ -155,6 +158,13 @@ def _check_size(settings: BackboneSettings, reference: Any) -> None:
 def _triple(values: Any) -> Triple:
     first, second, third = (float(value) for value in values)
     return (first, second, third)
+
+
+def _tensor_on(array: np.ndarray) -> torch.Tensor:
+    """A tensor whose numbers are the array's. Of read-only arrays torch warns: it cannot keep others from writing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(array)
 
 
 def _frozen(tensor: torch.Tensor) -> np.ndarray:

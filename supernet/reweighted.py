@@ -9,8 +9,8 @@ Of the frozen W0 no gradient is wanted, so those of the small factors come from 
     d_b = dy^T 1, in one product with d_down                                                 (2)
 
 Only a gain of full size (out, in), or a dense shift, needs dy^T x (out, in): there (1) is left to autograd. On a CPU a
-pass over the tokens' outputs costs about a twentieth of the product itself, so (1) is merged into a weight where that
-is possible.
+pass over the tokens' outputs costs about a twentieth of the product itself in float32, and a fifth where AMX multiplies
+bfloat16. So (1) is merged into a weight where that is possible, in the precision of the product.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def reweighted_linear(x: Tensor, weight: Tensor, held: Tensor, bias: Tensor | No
     if dense is not None or (gain is not None and min(gain.shape) > 1):
         whole = merged(weight, gain, down, up) if dense is None else merged(weight, gain, down, up) + dense
         return F.linear(x, whole.to(x.dtype), None if bias is None else bias.to(x.dtype))
-    y: Tensor = _Reweighted.apply(x.flatten(0, -2), weight, held, gain, down, up, bias)
+    y: Tensor = _Reweighted.apply(x.flatten(0, -2), held, gain, down, up, bias)
     return y.view(*x.shape[:-1], len(weight))
 
 
 def merged(weight: Tensor, gain: Tensor | None, down: Tensor | None, up: Tensor | None) -> Tensor:
-    """W of equation (1), (out, in)."""
+    """W of equation (1), (out, in), in the precision of the weight."""
     if gain is not None:
-        weight = torch.addcmul(weight, weight, gain)
+        weight = torch.addcmul(weight, weight, gain.to(weight.dtype))
     if down is not None and up is not None:
-        weight = torch.addmm(weight, down, up)
+        weight = torch.addmm(weight, down.to(weight.dtype), up.to(weight.dtype))
     return weight
 
 
@@ -54,7 +54,6 @@ class _Reweighted(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Tensor,  # (tokens, in)
-        weight: Tensor,
         held: Tensor,
         gain: Tensor | None,
         down: Tensor | None,
@@ -63,7 +62,7 @@ class _Reweighted(torch.autograd.Function):
     ) -> Tensor:
         """Keeps x only where a gradient asks for it."""
         by_row = gain is not None and len(gain) > 1
-        _, _, _, gain_moves, _, up_moves, _ = ctx.needs_input_grad
+        _, _, gain_moves, _, up_moves, _ = ctx.needs_input_grad
         keeps_x = up_moves or (gain_moves and not by_row)
         z = _thin(x, up) if up is not None and (by_row or not keeps_x) else None
         if gain is not None and by_row:
@@ -71,32 +70,30 @@ class _Reweighted(torch.autograd.Function):
             y = _shifted(torch.addcmul(plain, plain, gain.T.to(x.dtype)), z, down, bias)
         else:
             plain = None
-            whole = held if gain is None and down is None else merged(weight, gain, down, up).to(x.dtype)
-            y = F.linear(x, whole, None if bias is None else bias.to(x.dtype))
-        ctx.save_for_backward(x if keeps_x else None, plain, z, weight, held, gain, down, up)
+            y = F.linear(x, merged(held, gain, down, up), None if bias is None else bias.to(x.dtype))
+        ctx.save_for_backward(x if keeps_x else None, plain, z, held, gain, down, up)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Equation (2)."""
-        x, plain, z, weight, held, gain, down, up = ctx.saved_tensors
-        x_moves, _, _, gain_moves, down_moves, up_moves, bias_moves = ctx.needs_input_grad
+        x, plain, z, held, gain, down, up = ctx.saved_tensors
+        x_moves, _, gain_moves, down_moves, up_moves, bias_moves = ctx.needs_input_grad
         if down_moves and z is None:
             z = _thin(x, up)
         d_bias, d_down = _thin_gradients(z if down_moves else None, dy, bias_moves)
         dz = None if down is None else dy @ down.to(dy.dtype)  # (tokens, k)
         d_up = dz.T @ x if up_moves and dz is not None else None
-        if plain is not None:
+        if plain is not None or gain is None:
             d_gain = _column_dots(dy, plain).T if gain_moves else None
-            dx = dy @ merged(weight, gain, None, None).to(dy.dtype) if x_moves else None
+            dx = dy @ merged(held, gain, down, up) if x_moves else None
         else:
             dx = dy @ held if x_moves or gain_moves else None
             d_gain = _column_dots(x, dx).sum_to_size(gain.shape) if gain_moves and dx is not None else None
-            dx = dx if dx is None or gain is None else dx.mul_(1 + gain)
-        if dx is not None and dz is not None:
-            dx.addmm_(dz, up.to(dz.dtype))
-        return dx, None, None, d_gain, d_down, d_up, d_bias
+            dx = dx.mul_((1 + gain).to(dx.dtype)) if dx is not None and x_moves else None
+            dx = dx if dx is None or dz is None else dx.addmm_(dz, up.to(dz.dtype))
+        return dx, None, d_gain, d_down, d_up, d_bias
 
 
 def _thin(x: Tensor, up: Tensor) -> Tensor:
@@ -123,9 +120,14 @@ def _thin_gradients(z: Tensor | None, dy: Tensor, bias: bool) -> tuple[Tensor | 
 
 
 def _column_dots(a: Tensor, b: Tensor) -> Tensor:
-    """Sum over tokens of a * b: (tokens, n), (tokens, n) -> (1, n), on a CPU by way of sums that stay in the cache."""
+    """Sum over tokens of a * b: (tokens, n), (tokens, n) -> (1, n), on a CPU by way of sums that stay in the cache.
+
+    Products in bfloat16 are rounded before they are summed: what mixes precisions converts each operand in a pass.
+    """
+    if a.dtype == torch.bfloat16:
+        return (a * b).sum(0, keepdim=True)
     rows = SLAB if a.device.type == "cpu" else len(a)
-    sums = a.new_zeros(rows, a.shape[1], dtype=torch.promote_types(a.dtype, torch.float32))
+    sums = a.new_zeros(rows, a.shape[1])
     for start in range(0, len(a), rows):
         part = slice(start, start + rows)
         sums[: len(a[part])].addcmul_(a[part], b[part])

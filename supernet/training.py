@@ -207,5 +207,5 @@ def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
 
 
 def adapt(backbone: Backbone, space: SpaceSettings, seed: int, drop_path: float = 0.0) -> Supernet:
-    """A supernet whose supports and head stand as they do before the first step."""
-    return Supernet(build(backbone, drop_path=drop_path), space, torch_generator(seed, "init"))
+    """A supernet whose supports and head stand as they do before the first step; what is frozen is the backbone's."""
+    return Supernet(build(backbone, drop_path=drop_path, own=False), space, torch_generator(seed, "init"))
