@@ -1,5 +1,6 @@
 import json
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,20 @@ def test_the_built_model_is_frozen_owns_its_memory_and_drops_paths(weights: Path
 
 def fields_of(backbone: Backbone) -> dict[str, Any]:
     return {name: getattr(backbone, name) for name in Backbone.__dataclass_fields__}
+
+
+def test_a_model_that_does_not_own_its_parameters_has_the_arrays_themselves(weights: Path) -> None:
+    """But for the head and the buffers, which may be written to. Nobody is warned of that."""
+    backbone = load(weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = build(backbone, own=False)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model(images), build(backbone)(images))
+    for name, parameter in model.named_parameters():
+        ours = backbone.state.get(name)
+        assert (ours is not None and parameter.data_ptr() == ours.ctypes.data) == (not name.startswith("head.")), name
 
 
 def test_the_key_follows_all_that_the_numbers_depend_on(weights: Path) -> None:
