@@ -2,7 +2,8 @@
 
 A supernet that was trained near a fixed method has learnt little about uniform draws: nearly all that it was taught is
 said of that method and its neighbours. So with `first: trained` such a search begins with the method itself and draws
-near it. Elsewhere training drew uniformly, and so does the search.
+near it; under a limit that is too low for the method, with as much of it as fits. Elsewhere training drew uniformly,
+and so does the search.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from glora_search.settings import CampaignSettings
 from supernet.draws import near
-from supernet.methods import centre_name, fixed_genome
+from supernet.methods import centre_name, within
 from supernet.space import Space
 
 
@@ -48,9 +49,12 @@ def drawing(space: Space, settings: CampaignSettings) -> Drawing:
 
 
 def kept_near(space: Space, settings: CampaignSettings) -> Method | None:
-    """The method that the supernet's training keeps near, if it keeps near one. Raises as `drawing` does."""
+    """The method that the supernet's training keeps near, if it keeps near one, as far as the search's limit allows.
+
+    Raises as `drawing` does.
+    """
     training = settings.training
     if training.draws != "near":
         return None
     name = centre_name(space, training.around)
-    return Method(name, fixed_genome(space, name))
+    return Method(name, within(space, name, settings.search.max_parameters))

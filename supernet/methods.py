@@ -8,6 +8,7 @@ its vectors say least. Close to it: DoRA (arXiv 2402.09353), whose magnitudes ar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from supernet.choices.factors import rank_of
 from supernet.errors import BadInput
@@ -54,6 +55,38 @@ def centre_name(space: Space, around: str) -> str:
     return next(name for name in AUTO if _says(space, name)) if around == "auto" else around
 
 
+def within(space: Space, method: str, limit: int | None) -> str:
+    """The method's genome, or where that has more parameters than the limit the same method with what fits.
+
+    `scaled_lora` has less LoRA then. Of others the dearest form gives way to a smaller rank or to `none`, the last of
+    equals first. `largest` stays as it is, and what cannot be cut so far: these are above the limit.
+    """
+    genome = fixed_genome(space, method)
+    if limit is None or space.parameters(genome) <= limit or method == "largest" or space.chains:
+        return genome
+    if method == SCALED_LORA:
+        with suppress(BadInput):  # not even the vectors fit
+            return _scaled_lora(space, limit)
+    forms = space.decode(genome)
+    while space.parameters(cut := space.encode(forms)) > limit:
+        less = [(gene, form) for gene in space.genes if (form := _less(gene, forms[gene.name]))]
+        if not less:
+            return genome
+        place = max(range(len(less)), key=lambda i: (less[i][0].by_name[forms[less[i][0].name]].parameters, i))
+        gene, form = less[place]
+        forms[gene.name] = form
+    return cut
+
+
+def _less(gene: Gene, form: str) -> str | None:
+    """A product of the next smaller rank, or else `none`; None where there is neither."""
+    ranks = sorted((each for each in gene.by_name if each.startswith("lora")), key=rank_of)
+    smaller = ranks[: ranks.index(form)] if form in ranks else []
+    if smaller:
+        return smaller[-1]
+    return "none" if form != "none" and "none" in gene.by_name else None
+
+
 def _says(space: Space, method: str) -> bool:
     try:
         fixed_genome(space, method)
@@ -62,15 +95,16 @@ def _says(space: Space, method: str) -> bool:
     return True
 
 
-def _scaled_lora(space: Space) -> str:
-    """A genome of at most LoRA's parameters. Raises BadInput where LoRA or the vectors of A or B are left out."""
-    limit = space.parameters(fixed_genome(space, "lora"))
+def _scaled_lora(space: Space, limit: int | None = None) -> str:
+    """A genome of at most LoRA's parameters, and the limit's. Raises BadInput where a form it needs is left out."""
+    lora = space.parameters(fixed_genome(space, "lora"))
+    limit = lora if limit is None else min(lora, limit)
     forms = {gene.name: _vector(gene) for gene in space.genes}
     products = {gene.name: gene for gene in space.genes if gene.name.endswith(".B")}
     forms |= dict.fromkeys(products, "none")
     left = limit - space.parameters(space.encode(forms))
     if left < 0:
-        raise BadInput(f"{SCALED_LORA}: the vectors alone have more parameters than LoRA, which has {limit}.")
+        raise BadInput(f"{SCALED_LORA}: the vectors alone have more than {limit} parameters.")
     ranks = sorted(
         {form for gene in products.values() for form in gene.by_name if form.startswith("lora")}, key=rank_of
     )

@@ -18,7 +18,7 @@ from typing import Any
 from db.errors import NameTaken
 from glora_search.comparison.outcome import Outcome, from_dict
 from glora_search.enrolment import differences
-from glora_search.settings import CampaignSettings, parse
+from glora_search.settings import CampaignSettings, recalled
 from supernet.errors import BadInput, Corrupt
 from supernet.pace import Pace
 
@@ -69,7 +69,7 @@ class Ledger:
         return dict(values)
 
     def _require_same(self, config: Mapping[str, Any], path: Path) -> None:
-        before = parse(config, f"the config in {path}")  # a setting that is newer than it has its default
+        before = recalled(config, path.name)
         if lines := differences(before, self.settings):
             raise NameTaken(
                 f"{path} is of another config:\n  "

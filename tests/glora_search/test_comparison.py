@@ -304,6 +304,19 @@ def test_a_file_that_is_not_what_was_written_is_refused(workshop: Any) -> None:
         ledger.outcome("lora", 101)
 
 
+def test_rows_of_a_version_that_trained_otherwise_are_of_another_config(workshop: Any) -> None:
+    """A setting that it did not have is not read as today's default."""
+    ledger = ledger_of(workshop)
+    with ledger.held():
+        ledger.keep_longer("lora", LONGER, Pace(1.0, 1.0, 1.0))
+    (path,) = ledger.folder.glob("lora*")
+    kept = json.loads(path.read_text())
+    assert kept["config"]["training"].pop("vector_rate") == 5
+    path.write_text(json.dumps(kept))
+    with pytest.raises(NameTaken, match=r"training\.vector_rate: 1\.0 -> 5\.0"):
+        ledger.longer("lora")
+
+
 # ---- the picture
 
 

@@ -11,7 +11,7 @@ import pytest
 from glora_search.drawing import drawing, uniform
 from glora_search.evolution import Evaluate, Generation, evolve
 from glora_search.settings import CampaignSettings, parse
-from supernet.methods import fixed_genome
+from supernet.methods import fixed_genome, within
 from supernet.space import Space
 
 
@@ -55,13 +55,24 @@ def test_random_search_draws_alike_but_is_given_nothing(generations: Callable[..
     assert [each.genome for each in random[:-1]] == [each.genome for each in evolution[1:]]
 
 
-def test_a_method_above_the_limit_is_left_out_and_draws_keep_to_it(
+def test_under_a_low_limit_a_search_begins_with_what_fits_of_the_method_and_draws_near_that(
     vit_b: Space, generations: Callable[..., list[Generation]]
 ) -> None:
-    limit = vit_b.parameters(fixed_genome(vit_b, "lora")) - 1
+    limit = vit_b.parameters(fixed_genome(vit_b, "lora")) // 2
     first = generations(max_parameters=limit)[0].proposals
-    assert {proposal.operator for proposal in first} == {"random"}
+    method = within(vit_b, "lora", limit)
+    assert (first[0].genome, first[0].operator) == (method, "fixed")
+    assert {proposal.operator for proposal in first[1:]} == {"random"}
     assert all(proposal.params <= limit for proposal in first)
+    assert np.mean([likeness(each.genome, method) for each in first[1:]]) > 0.5
+
+
+def test_a_method_that_cannot_be_cut_to_the_limit_is_left_out_and_draws_keep_to_it(vit_b: Space) -> None:
+    settings = settings_of(max_parameters=100_000)
+    settings = settings.model_copy(update={"training": settings.training.model_copy(update={"around": "largest"})})
+    first = next(evolve(vit_b, settings.search, 0, lambda *_: [], drawing=drawing(vit_b, settings))).proposals
+    assert {proposal.operator for proposal in first} == {"random"}
+    assert all(proposal.params <= 100_000 for proposal in first)
 
 
 @pytest.mark.parametrize("settings", [settings_of("uniform"), settings_of("stratified")], ids=["uniform", "stratified"])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from supernet.errors import BadInput
 from supernet.merging import merge_into
-from supernet.methods import FIXED, centre, fixed_genome
+from supernet.methods import FIXED, centre, fixed_genome, within
 from supernet.model import Supernet
 from supernet.settings import SpaceSettings
 from supernet.sites import linears
@@ -177,3 +177,42 @@ def test_scaled_lora_works_where_layers_have_no_bias(pair_of: PairOf) -> None:
     forms = space.decode(fixed_genome(space, "scaled_lora"))
     assert "blocks.0.attn.qkv.E" not in forms
     assert forms["blocks.0.attn.qkv.A"] == "vector"
+
+
+@pytest.mark.parametrize("method", ["scaled_lora", "lora", "ssf", "bias_of_linears", "linear_probe"])
+def test_a_method_within_a_limit_is_itself_or_as_much_of_it_as_fits(pair_of: PairOf, method: str) -> None:
+    space = pair_of(SpaceSettings(ranks=(4, 2)))[1].space
+    whole = fixed_genome(space, method)
+    full, forms = space.parameters(whole), space.decode(whole)
+    assert within(space, method, None) == within(space, method, full) == whole
+    for limit in range(0, full, 37):
+        genome = within(space, method, limit)
+        assert space.parameters(genome) <= limit
+        kinds = {name: {form.rstrip("24"), "none"} for name, form in forms.items()}
+        if method == "scaled_lora":  # it is made anew, so that a product may stand elsewhere
+            kinds |= {name: {"lora", "none"} for name in kinds if name[-1] == "B"}
+        found = space.decode(genome)
+        assert all(found[name].rstrip("24") in kinds[name] for name in found), limit
+        cheapest = min(form.parameters for gene in space.genes for form in gene.forms if form.parameters)
+        assert space.parameters(genome) > 0 or limit < 64 + cheapest
+
+
+def test_under_a_limit_scaled_lora_keeps_its_vectors_as_long_as_they_fit(pair_of: PairOf) -> None:
+    space = pair_of(SpaceSettings(ranks=(8, 4)))[1].space
+    vectors = space.parameters(
+        space.encode(
+            {g.name: "vector" for g in space.genes if g.name[-1] in "AE"}
+            | {g.name: "none" for g in space.genes if g.name[-1] not in "AE"}
+        )
+    )
+    forms = space.decode(within(space, "scaled_lora", vectors + 200))
+    assert {forms[name] for name in forms if name[-1] in "AE"} == {"vector"}
+    assert {forms[name] for name in forms if name[-1] == "B"} == {"lora4", "none"}
+    assert "vector" in space.decode(within(space, "scaled_lora", vectors - 1)).values()
+
+
+def test_what_cannot_be_cut_stays_above_the_limit(pair_of: PairOf) -> None:
+    space = pair_of(SPACE)[1].space
+    assert within(space, "largest", 100) == space.largest
+    stubborn = pair_of(SPACE.model_copy(update={"forms": {"B": ("lora4",)}}))[1].space
+    assert within(stubborn, "lora", 100) == fixed_genome(stubborn, "lora")
