@@ -9,8 +9,17 @@ Of the frozen W0 no gradient is wanted, so those of the small factors come from 
     d_b = dy^T 1, in one product with d_down                                                 (2)
 
 Only a gain of full size (out, in), or a dense shift, needs dy^T x (out, in): there (1) is left to autograd. On a CPU a
-pass over the tokens' outputs costs about a twentieth of the product itself in float32, and a fifth where AMX multiplies
-bfloat16. So (1) is merged into a weight where that is possible, in the precision of the product.
+pass over the tokens' outputs costs about a twentieth of the product itself in float32, and a fifth or more where AMX
+multiplies bfloat16. So (1) is merged into a weight where that is possible: from W0 as it is, and rounded once. Outputs
+or a W0 that were rounded before would swallow small changes, most of what a training's first steps make. In the
+backward pass, where they are a thousandth of dx, the rounded W0 will do.
+
+A gain (out, 1) is applied to the outputs x W0^T, which its gradient needs, in float32. In bfloat16 it is merged too,
+and
+
+    g = dy^T x      d_gain = row sums of g * W0      d_down = g up^T      d_up = down^T g        (3)
+
+which takes no longer than the passes over outputs and the thin products that it spares.
 """
 
 from __future__ import annotations
@@ -34,7 +43,7 @@ def reweighted_linear(x: Tensor, weight: Tensor, held: Tensor, bias: Tensor | No
     if dense is not None or (gain is not None and min(gain.shape) > 1):
         whole = merged(weight, gain, down, up) if dense is None else merged(weight, gain, down, up) + dense
         return F.linear(x, whole.to(x.dtype), None if bias is None else bias.to(x.dtype))
-    y: Tensor = _Reweighted.apply(x.flatten(0, -2), held, gain, down, up, bias)
+    y: Tensor = _Reweighted.apply(x.flatten(0, -2), weight, held, gain, down, up, bias)
     return y.view(*x.shape[:-1], len(weight))
 
 
@@ -54,6 +63,7 @@ class _Reweighted(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Tensor,  # (tokens, in)
+        weight: Tensor,
         held: Tensor,
         gain: Tensor | None,
         down: Tensor | None,
@@ -62,38 +72,48 @@ class _Reweighted(torch.autograd.Function):
     ) -> Tensor:
         """Keeps x only where a gradient asks for it."""
         by_row = gain is not None and len(gain) > 1
-        _, _, gain_moves, _, up_moves, _ = ctx.needs_input_grad
-        keeps_x = up_moves or (gain_moves and not by_row)
-        z = _thin(x, up) if up is not None and (by_row or not keeps_x) else None
-        if gain is not None and by_row:
-            plain = F.linear(x, held)
-            y = _shifted(torch.addcmul(plain, plain, gain.T.to(x.dtype)), z, down, bias)
+        _, _, _, gain_moves, _, up_moves, _ = ctx.needs_input_grad
+        ctx.whole = by_row and x.dtype == torch.bfloat16  # equation (3)
+        keeps_x = up_moves or (gain_moves and (ctx.whole or not by_row))
+        z = plain = None
+        if gain is not None and by_row and not ctx.whole:
+            z, plain = None if up is None else _thin(x, up), F.linear(x, held)
+            y = _shifted(torch.addcmul(plain, plain, gain.T), z, down, bias)
         else:
-            plain = None
-            y = F.linear(x, merged(held, gain, down, up), None if bias is None else bias.to(x.dtype))
+            z = _thin(x, up) if up is not None and not keeps_x else None
+            whole = held if gain is None and down is None else merged(weight, gain, down, up).to(x.dtype)
+            y = F.linear(x, whole, None if bias is None else bias.to(x.dtype))
         ctx.save_for_backward(x if keeps_x else None, plain, z, held, gain, down, up)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Equation (2)."""
+        """Equation (2), or (3)."""
         x, plain, z, held, gain, down, up = ctx.saved_tensors
-        x_moves, _, gain_moves, down_moves, up_moves, bias_moves = ctx.needs_input_grad
+        x_moves, _, _, gain_moves, down_moves, up_moves, bias_moves = ctx.needs_input_grad
+        if ctx.whole and gain_moves:
+            g = dy.T @ x
+            d_gain = (g * held).sum(1, keepdim=True)
+            d_bias, _ = _thin_gradients(None, dy, bias_moves)
+            d_down = g @ up.T.to(g.dtype) if down_moves else None
+            d_up = down.T.to(g.dtype) @ g if up_moves else None
+            dx = dy @ merged(held, gain, down, up) if x_moves else None
+            return dx, None, None, d_gain, d_down, d_up, d_bias
         if down_moves and z is None:
             z = _thin(x, up)
         d_bias, d_down = _thin_gradients(z if down_moves else None, dy, bias_moves)
         dz = None if down is None else dy @ down.to(dy.dtype)  # (tokens, k)
         d_up = dz.T @ x if up_moves and dz is not None else None
-        if plain is not None or gain is None:
-            d_gain = _column_dots(dy, plain).T if gain_moves else None
+        if plain is not None or gain is None or ctx.whole:
+            d_gain = None if plain is None or not gain_moves else _column_dots(dy, plain).T
             dx = dy @ merged(held, gain, down, up) if x_moves else None
         else:
             dx = dy @ held if x_moves or gain_moves else None
             d_gain = _column_dots(x, dx).sum_to_size(gain.shape) if gain_moves and dx is not None else None
             dx = dx.mul_((1 + gain).to(dx.dtype)) if dx is not None and x_moves else None
             dx = dx if dx is None or dz is None else dx.addmm_(dz, up.to(dz.dtype))
-        return dx, None, d_gain, d_down, d_up, d_bias
+        return dx, None, None, d_gain, d_down, d_up, d_bias
 
 
 def _thin(x: Tensor, up: Tensor) -> Tensor:

@@ -273,6 +273,27 @@ def test_in_bfloat16_outputs_and_gradients_are_those_of_float32_to_rounding(prod
             assert (exact - rounded).norm() <= 0.03 * max(exact.norm(), x.norm()), forms  # a sum may cancel
 
 
+@pytest.mark.parametrize(
+    "forms",
+    [{"A": "scalar"}, {"A": "vector"}, {"B": "lora4"}, {"B": "vector"}, {"A": "vector", "B": "lora4", "E": "vector"}],
+    ids=str,
+)
+def test_in_bfloat16_a_small_change_of_the_weight_arrives_whole(forms: Forms) -> None:
+    """One below the spacing of the weight's own rounded numbers, as those of a training's first steps are."""
+    site = site_of(space_settings(), width=256, out=256).float()
+    with torch.no_grad():
+        for name, parameter in site.choices.named_parameters():
+            parameter.mul_({"A.scalar": 1e-3, "A.vector": 1e-3, "B.vector": 0.3, "E.vector": 0}.get(name, 0.01))
+    x = torch.randn(512, 256, generator=torch.Generator().manual_seed(1)).bfloat16().float()
+    exact = apply(site, x, forms) - apply(site, x, {})
+    site.hold(torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = apply(site, x, forms).float() - apply(site, x, {}).float()
+    share = float((found * exact).sum() / exact.square().sum())
+    assert exact.norm() < 2**-8 * apply(site, x, {}).norm()
+    assert share == pytest.approx(1, abs=0.15)
+
+
 def test_a_layer_keeps_its_input_for_the_backward_pass_only_where_a_gradient_asks_for_it() -> None:
     settings = space_settings()
     site, x = site_of(settings), examples().requires_grad_()
