@@ -6,6 +6,7 @@ The chunk size is constant and the last chunk is padded, so that every example m
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -156,7 +157,8 @@ class Scorer:
             some = torch.zeros(self.numerics.chunk, *self.images[:1].shape[1:], device=device)
             self.constant = captured(self.forward, some)
         self.base = None if task.head_only else selfcheck.untouched(self, task.trained)  # before anything is merged
-        self.merger = Merger(self.plain, self.supernet, room=0 if device.type == "cuda" else room())
+        peers = max(1, (os.cpu_count() or 1) // self.numerics.threads_per_worker)  # that this machine may have
+        self.merger = Merger(self.plain, self.supernet, room=0 if device.type == "cuda" else room(peers))
 
     def check(self) -> None:
         """Raises BadInput if this worker computes wrongly. A head alone has no subnets to compare."""
@@ -174,6 +176,8 @@ class Scorer:
         A `chunk` below the campaign's needs less memory and may move a last bit. The racing rule is asked after as many
         examples as ever, and not after the last.
         """
+        if chunk is not None and chunk < self.numerics.chunk:
+            self.merger.forget()
         self.merger.merge(genome)
         queue, tally = self._in_order(None if hopeless is None else hopeless.order), Tally()
         for logits, labels in self.chunks(queue, chunk or self.numerics.chunk):

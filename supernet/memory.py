@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import torch
@@ -19,12 +20,16 @@ _SAYINGS = (
 )
 
 
-SPARE, MOST = 16, 2**30  # of what is free one part in so many, and bytes at most
+SPARE, MOST = 8, 2**30  # of what is free one part in so many for all processes, and bytes at most for one
+CGROUP = Path("/sys/fs/cgroup")  # a container's own limit, on Linux
 
 
-def room() -> int:
-    """Bytes of this machine's memory that may hold what could be computed again."""
-    return min(MOST, int(psutil.virtual_memory().available) // SPARE)
+def room(peers: int = 1) -> int:
+    """Bytes of this machine's memory that may hold what could be computed again, here and in as many such processes."""
+    free = int(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError):  # no file, or no number in it: no limit
+        free = min(free, int((CGROUP / "memory.max").read_text()) - int((CGROUP / "memory.current").read_text()))
+    return min(MOST, max(0, free) // (SPARE * peers))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from supernet.memory import is_out_of_memory
 from supernet.model import Supernet
 from supernet.sites import as_matrix
 from supernet.wiring import wire
@@ -77,12 +78,28 @@ class Merger:
             return known
         size, into = own.numel() * own.element_size(), own
         if size <= self.room:
-            with torch.inference_mode(False):  # what a parameter may hold
-                into = torch.empty_like(own)
+            try:
+                with torch.inference_mode(False):  # what a parameter may hold
+                    into = torch.empty_like(own)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.room = 0
         merge(into)
         if into is not own:
             self.kept[key], self.room = into, self.room - size
         return into
+
+    def forget(self) -> None:
+        """Give back what was kept, and keep nothing more: memory is needed for the forward pass."""
+        for path, op in self.ops.items():
+            weight, bias = self.own[path]
+            op.weight.data = weight
+            if bias is not None:
+                op.bias.data = bias
+        self.kept.clear()
+        self.held.clear()
+        self.room = 0
 
     def _wire(self, wrapped: dict[str, Mapping[str, str]]) -> None:
         if wrapped == self.wired:

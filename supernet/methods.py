@@ -101,6 +101,11 @@ def _scaled_lora(space: Space, limit: int | None = None) -> str:
     limit = lora if limit is None else min(lora, limit)
     forms = {gene.name: _vector(gene) for gene in space.genes}
     products = {gene.name: gene for gene in space.genes if gene.name.endswith(".B")}
+    outputs = {  # of each layer: E's vector has one number for each, and A's, unless its product is of matrices
+        gene.name.rpartition(".")[0]: gene.by_name["vector"].parameters
+        for gene in space.genes
+        if forms[gene.name] == "vector"
+    }
     forms |= dict.fromkeys(products, "none")
     left = limit - space.parameters(space.encode(forms))
     if left < 0:
@@ -109,7 +114,7 @@ def _scaled_lora(space: Space, limit: int | None = None) -> str:
         {form for gene in products.values() for form in gene.by_name if form.startswith("lora")}, key=rank_of
     )
     for rank in ranks:
-        for name, gene in sorted(products.items(), key=lambda item: _outputs(item[1])):
+        for name, gene in sorted(products.items(), key=lambda item: outputs.get(item[0].rpartition(".")[0], 0)):
             more = (
                 gene.by_name[rank].parameters - gene.by_name[forms[name]].parameters
                 if rank in gene.by_name
@@ -125,11 +130,6 @@ def _vector(gene: Gene) -> str:
     if gene.name.rpartition(".")[2] not in ("A", "E"):
         return "none"
     return _form(gene, {"A": "vector", "E": "vector"}, SCALED_LORA)
-
-
-def _outputs(gene: Gene) -> int:
-    """Of the layer of a gene B: a vector has one number for each."""
-    return gene.by_name[_form(gene, {"B": "vector"}, SCALED_LORA)].parameters
 
 
 def _form(gene: Gene, wanted: Mapping[str, str], method: str) -> str:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from torch import nn
 
 from supernet.choices.factors import Factors, Shift
+from supernet.choices.on_rows import OnRows
 from supernet.choices.ssf import SSF
 from supernet.model import Supernet
 
@@ -29,7 +30,8 @@ def rates(supernet: Supernet, of_vectors: float) -> dict[str, float]:
     found = dict[str, float]()
     for path, site in supernet.sites.items():
         for gene, choice in site.choices.items():
-            kinds = (names for kind, names in VECTORS.items() if isinstance(choice, kind))
-            vectors = {name for names in kinds for name in names}
+            inner, before = (choice.choice, "choice.") if isinstance(choice, OnRows) else (choice, "")
+            kinds = (names for kind, names in VECTORS.items() if isinstance(inner, kind))
+            vectors = {before + name for names in kinds for name in names}
             found |= {f"{path}.{gene}.{name}": of_vectors for name, _ in choice.named_parameters() if name in vectors}
     return found

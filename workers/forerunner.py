@@ -13,15 +13,15 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from workers.evaluator import Outcome, Scorable, Scoring, evaluate_one
@@ -31,7 +31,7 @@ from workers.waiting import Candidate
 
 NAME = "forerunner"  # as worker of its candidates
 DIE_WITH_PARENT = 1  # Linux's PR_SET_PDEATHSIG
-MODEST = 19  # niceness after the first outcome: Ray's workers, which have 15, are not to load more slowly for it
+MODEST = 19  # niceness from when Ray starts: its workers, which have 15, are not to load more slowly for it
 
 
 class Gone(Exception):
@@ -44,16 +44,28 @@ class Forerunner:
     def __init__(self, process: Any, pipe: Connection) -> None:
         self._process, self._pipe = process, pipe
         self.given: deque[Candidate] = deque()  # the running one first
+        self._task: Scorable | None = None  # that it has yet to be sent
 
     def load(self, task: Scorable) -> None:
-        """Have it load a task. Whether it could is known with the first outcome."""
+        """Have it load a task before its next candidate. Whether it could is known with the first outcome."""
         assert not self.given, "what it was given is of the task before"
-        self._send(task)
+        self._task = task
 
     def submit(self, candidate: Candidate) -> None:
         """The candidate runs when those before it are done."""
         self.given.append(candidate)
+        if self._task is not None:
+            self._send(self._task)
+            self._task = None
         self._send((candidate.genome, candidate.hopeless))
+
+    def step_back(self) -> None:
+        """Leave the cores to whoever wants them. Niceness is a thread's own, and it may have several."""
+        if not self.alive:
+            return
+        with suppress(OSError):  # it died unnoticed, or a thread of it ended
+            for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), MODEST)
 
     def collect(self, seconds: float) -> tuple[Candidate, Outcome] | None:
         """The outcome of the running candidate; None if it takes longer than that."""
@@ -82,12 +94,7 @@ class Forerunner:
     def _send(self, value: object) -> None:
         try:
             self._pipe.send(value)
-        except (
-            OSError,
-            pickle.PicklingError,
-            AttributeError,
-            TypeError,
-        ) as error:  # the last two: no value that travels
+        except Exception as error:  # it died, or no value that travels: pickling may run anybody's code
             raise Gone from error
 
 
@@ -101,7 +108,10 @@ def forked(settings: WorkerSettings) -> Iterator[Forerunner | None]:
     if not alike or sys.platform != "linux" or threading.active_count() > 1 or "ray" in sys.modules:
         yield None
         return
-    with fork() as forerunner:
+    with ExitStack() as stack:
+        forerunner = None
+        with suppress(OSError):  # no memory or no process is left for one
+            forerunner = stack.enter_context(fork())
         yield forerunner
 
 
@@ -132,7 +142,6 @@ def _run(pipe: Connection, drivers: Connection, driver: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     drivers.close()
     scorer: Scoring | None = None
-    modest = False
     with suppress(Exception):  # whatever goes wrong ends this process, and a worker says it again
         while True:
             asked = pipe.recv()
@@ -140,8 +149,6 @@ def _run(pipe: Connection, drivers: Connection, driver: int) -> None:
                 assert scorer is not None, "a task comes before its candidates"
                 genome, hopeless = asked
                 pipe.send(evaluate_one(scorer, genome, hopeless, NAME))
-                if not modest:
-                    modest = bool(os.nice(MODEST))
             else:
                 scorer = None
                 scorer = _loaded(asked)

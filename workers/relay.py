@@ -27,8 +27,7 @@ class Relay:
         self._ray: RayEvaluator | None = None
         self._since = time.monotonic()
         self._seconds: float | None = None  # that the last candidate took
-        with suppress(Gone):  # the first candidate will tell
-            forerunner.load(task)
+        forerunner.load(task)
 
     def evaluate(self, genomes: Iterable[str | None], hopeless: Rules = unraced) -> Iterator[tuple[int, Outcome]]:
         """As outcomes arrive. Raises BadInput if no worker can load the supernet."""
@@ -74,5 +73,6 @@ class Relay:
     def _workers(self) -> RayEvaluator:
         """Loading, from the first time on."""
         if self._ray is None:
+            self._ahead.step_back()
             self._ray = self._start()
         return self._ray

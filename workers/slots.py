@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from supernet.errors import BadInput
 from workers import versions
@@ -17,8 +24,9 @@ from workers.evaluator import Outcome
 from workers.spare import Spare
 from workers.waiting import Candidate
 
-# How Ray says that a worker is gone; that its monitor killed one for the machine's memory is no RayActorError.
-DEATHS = (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
+# How Ray says that a worker is gone; that its monitor killed one for the machine's memory is no RayActorError, nor that
+# an answer too large to travel with the call was lost with its node.
+DEATHS = (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError, ObjectLostError)
 
 
 @dataclass

@@ -225,6 +225,7 @@ def test_a_candidate_of_few_examples_at_a_time_is_asked_about_as_often(scorer: S
     rule = Rule(lambda partial: bool(asked.append(partial.seen)), np.arange(37)[::-1])  # type: ignore[func-returns-value]
     scorer.score(genome(scorer, 0), rule, chunk=5)
     assert asked == [16, 32]
+    assert scorer.merger.kept == {}, "what was kept is given back first"
 
 
 # Failure and precision

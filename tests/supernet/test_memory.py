@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from supernet import memory
 from supernet.errors import BadInput
-from supernet.memory import advised, free, is_out_of_memory
+from supernet.memory import MOST, SPARE, advised, free, is_out_of_memory, room
 
 TOO_MUCH = 2**50  # bytes: a petabyte
 
@@ -54,3 +57,18 @@ def test_it_becomes_advice_and_other_errors_stay_what_they_are() -> None:
 
 def test_freeing_is_harmless() -> None:
     free()
+
+
+@pytest.mark.parametrize(
+    ("group", "peers", "free_bytes"),
+    [(None, 1, 2**33), (None, 4, 2**33), ("max", 2, 2**33), (str(2**31), 1, 2**30), (str(2**29), 1, 0)],
+)
+def test_there_is_room_for_a_share_of_what_is_free_in_the_container_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, group: str | None, peers: int, free_bytes: int
+) -> None:
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**33))
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    if group is not None:
+        (tmp_path / "memory.max").write_text(f"{group}\n")
+        (tmp_path / "memory.current").write_text(f"{2**30}\n")
+    assert room(peers) == min(MOST, free_bytes // SPARE // peers)

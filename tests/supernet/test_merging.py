@@ -226,6 +226,40 @@ def test_what_was_met_before_is_merged_no_more(pair_of: PairOf, monkeypatch: pyt
         merger.merge(genome)
 
 
+def test_what_was_kept_is_given_back_where_memory_is_short_and_the_next_merge_is_right(pair_of: PairOf) -> None:
+    plain, supernet = pair_of(SpaceSettings())
+    kept, fresh = copy.deepcopy(plain), copy.deepcopy(plain)
+    merger, genomes = Merger(kept, supernet, 2**30), [supernet.space.draw(np.random.default_rng(n)) for n in range(3)]
+    for genome in genomes:
+        merger.merge(genome)
+    merger.forget()
+    assert (merger.kept, merger.room) == ({}, 0)
+    for genome in (genomes[-1], genomes[0]):
+        merger.merge(genome)
+        merge_into(fresh, supernet, genome)
+        assert_identical(kept, fresh)
+    assert merger.kept == {}
+
+
+def test_a_weight_that_finds_no_memory_to_be_kept_in_is_written_in_place(
+    pair_of: PairOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, supernet = pair_of(SpaceSettings())
+    kept, fresh = copy.deepcopy(plain), copy.deepcopy(plain)
+    merger, genome = Merger(kept, supernet, 2**30), supernet.space.draw(np.random.default_rng(0))
+
+    def full(like: Tensor) -> Tensor:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "empty_like", full)
+        merger.merge(genome)
+    merge_into(fresh, supernet, genome)
+    for name, value in fresh.state_dict().items():
+        assert_close(kept.state_dict()[name], value, name)
+    assert (merger.kept, merger.room) == ({}, 0)
+
+
 class Made(TorchDispatchMode):
     """Notes the largest storage, in numbers, that an operation made within the context."""
 

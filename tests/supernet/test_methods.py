@@ -172,6 +172,12 @@ def test_scaled_lora_has_its_products_where_outputs_are_few(pair_of: PairOf) -> 
     assert min(lacking) >= max(standing)
 
 
+def test_scaled_lora_needs_no_vector_of_b(pair_of: PairOf) -> None:
+    space, whole = (pair_of(SpaceSettings(forms=forms))[1].space for forms in ({"B": ("lora4", "none")}, {}))
+    assert space.decode(fixed_genome(space, "scaled_lora")) == whole.decode(fixed_genome(whole, "scaled_lora"))
+    assert centre(space, "auto") == fixed_genome(space, "scaled_lora")
+
+
 def test_scaled_lora_works_where_layers_have_no_bias(pair_of: PairOf) -> None:
     space = pair_of(SPACE, qkv_bias=False)[1].space
     forms = space.decode(fixed_genome(space, "scaled_lora"))

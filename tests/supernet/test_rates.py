@@ -43,5 +43,16 @@ def test_nothing_else_has_it(backbone: Backbone, space: str) -> None:
     assert rates(adapt(backbone, SpaceSettings(name=space), seed=0), 5.0) == {}
 
 
+@pytest.mark.parametrize("choice", ["ssf", "glora.E"])
+def test_thirds_of_a_fused_linear_have_it_as_the_whole_does(backbone: Backbone, choice: str) -> None:
+    def found(sites: str) -> dict[str, float]:
+        rows = ({"sites": sites, "gene": "only", "choice": choice},)
+        return rates(adapt(backbone, SpaceSettings(name="mix", rows=rows), seed=0), 5.0)
+
+    whole, third = found("blocks.*.attn.qkv"), found("blocks.*.attn.qkv[v]")
+    assert whole
+    assert {name.replace("[v].choice", "") for name in third} == whole.keys()
+
+
 def test_a_rate_of_one_is_none(backbone: Backbone) -> None:
     assert rates(adapt(backbone, SpaceSettings(), seed=0), 1.0) == {}

@@ -19,7 +19,7 @@ from supernet.errors import BadInput
 from supernet.evaluation import Measurement, ScoringTask
 from workers import relay
 from workers.evaluator import Evaluation, Failure, Outcome
-from workers.forerunner import NAME, Forerunner, Gone, fork, forked
+from workers.forerunner import MODEST, NAME, Forerunner, Gone, fork, forked
 from workers.pool import RayPool
 from workers.settings import WorkerSettings
 from workers.waiting import Candidate
@@ -185,6 +185,45 @@ def test_what_it_had_is_known_when_it_is_gone(ahead: Forerunner) -> None:
     assert not ahead.alive
 
 
+def test_a_task_that_does_not_travel_by_pickle_is_a_workers_and_no_earlier_task_answers_for_it(pool: RayPool) -> None:
+    class Local(StubTask):
+        pass
+
+    with pool.evaluator(StubTask(numerics(), (Fault(Raise()),))) as evaluator:
+        assert all(isinstance(outcome, Failure) for outcome in found(evaluator.evaluate(GENOMES[:2]), 2))
+    with pool.evaluator(Local(numerics())) as evaluator:
+        outcomes = found(evaluator.evaluate(GENOMES[:3]), 3)
+    assert_answered(outcomes, GENOMES[:3])
+    assert {outcome.worker for outcome in outcomes} == {"ray-0"}
+
+
+def test_a_task_without_candidates_is_not_sent(ahead: Forerunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load that never ends could then never hold up the next one."""
+    sent: list[object] = []
+    monkeypatch.setattr(ahead._pipe, "send", sent.append)
+    pool = RayPool(WorkerSettings(count=1, threads=1), forerunner=ahead)
+    with pool.evaluator(StubTask(numerics())) as evaluator:
+        assert list(evaluator.evaluate([])) == []
+    pool.close()
+    assert sent == []
+
+
+def test_every_thread_of_it_steps_back_when_ray_starts(
+    ahead: Forerunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pid, seen = ahead._process.pid, list[set[int]]()
+
+    def connect() -> None:
+        threads = [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
+        seen.append({os.getpriority(os.PRIO_PROCESS, thread) for thread in threads})
+
+    pool = RayPool(WorkerSettings(count=1, threads=1), connect=connect, forerunner=ahead)
+    with pool.evaluator(StubTask(numerics(), (Fault(Slow(0.1)),))) as evaluator:
+        assert_answered(found(evaluator.evaluate(GENOMES[:6]), 6), GENOMES[:6])
+    pool.close()
+    assert seen == [{MODEST}]
+
+
 # ---- it leaves nothing behind
 
 
@@ -263,5 +302,16 @@ def test_a_process_that_has_threads_or_ray_is_not_forked(monkeypatch: pytest.Mon
         assert forerunner is None
     monkeypatch.delitem(sys.modules, "ray")
     monkeypatch.setattr(threading, "active_count", lambda: 2)
+    with forked(WorkerSettings()) as forerunner:
+        assert forerunner is None
+
+
+def test_where_none_can_be_forked_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> int:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    monkeypatch.delitem(sys.modules, "ray")
+    monkeypatch.setattr(os, "fork", full)
     with forked(WorkerSettings()) as forerunner:
         assert forerunner is None
