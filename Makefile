@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 or newer with venv; pip brings the rest into .venv. Another Python: make PYTHON=python3.12 demo
 #
-#   make demo    install, then search handwritten digits from training to a verified export
+#   make demo    install, then search handwritten digits, from training to an exported model
 #   make check   ruff, mypy and the import contracts
 #   make test    pytest, two tests at a time; a part of it, one at a time: make test ARGS='-n 0 -k resume';
 #                what takes minutes and is run in full by make bench and make chaos: make test ARGS='-m experiment'

@@ -65,8 +65,9 @@ class SearchSettings(Settings):
     first: Literal["trained", "stratified", "uniform"] = Field(
         default="trained",
         description="generation 0: `trained` draws as the supernet's training drew, after `draws: near` beginning with "
-        "the method itself; `stratified` draws span the sizes from the smallest to the largest subnet under the limit; "
-        "`uniform` draws every form alike. Random search draws as `trained` does, or else uniformly",
+        "the method itself, or what fits of it; `stratified` draws span the sizes from the smallest to the largest "
+        "subnet under the limit; `uniform` draws every form alike. Random search draws as `trained` does, or else "
+        "uniformly",
     )
     population: Positive = Field(default=50, description="candidates of generation 0, and places in NSGA-II")
     generations: int = Field(default=20, ge=0, description="generations after the first")
@@ -93,7 +94,7 @@ class SearchSettings(Settings):
         description="which finalist is exported: the `best`; the one with the fewest parameters of those whose loss is "
         "no more than one standard error of the difference above that of the best (`smallest_tied`); or the best if it "
         "is `surely_better` than the method that training kept near, however many candidates were tried, and else that "
-        "method",
+        "method (where the search was given none, the best)",
     )
     racing: bool = Field(
         default=True,

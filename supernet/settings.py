@@ -167,8 +167,8 @@ class TrainingSettings(Settings):
     vector_rate: float = Field(
         default=5.0,
         gt=0,
-        description="learning rate of vectors and scalars, in times of the others'; those that share a LoRA's numbers "
-        "(`space.storage: shared`) have the LoRA's",
+        description="learning rate of GLoRA's vectors and scalars and of SSF's, in times of the others'; those that "
+        "share a LoRA's numbers (`space.storage: shared`) have the LoRA's",
     )
     warmup_epochs: float = Field(default=2.0, ge=0, description="epochs of linear warm-up")
     weight_decay: float = Field(default=1e-4, ge=0, description="decoupled weight decay of AdamW")

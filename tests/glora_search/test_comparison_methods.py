@@ -16,12 +16,13 @@ from glora_search.comparison.pace import longer_epochs
 from glora_search.comparison.recipes import alone, at_rate, campaign_of, of_seed, reference, searching_table
 from glora_search.comparison.suites import ALL, DEFAULT, Suite, chosen
 from glora_search.inputs import prepare
-from glora_search.settings import CampaignSettings, SearchSettings, candidates, difference, parse
+from glora_search.settings import CampaignSettings, SearchSettings, candidates, difference, parse, read_config
 from supernet.errors import BadInput
 from supernet.pace import Pace
 from supernet.settings import Settings, SpaceSettings, TrainingSettings
 from supernet.space import Space
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ("linear_probe", "bias_of_linears", "lora", "ssf", "largest", "mean_size", "random", "paper", "ours")
 
 
@@ -142,6 +143,11 @@ def test_the_references_recipe_says_something_of_every_setting(
     assert not set(same) & set(reference_values)
     settings_class.model_validate(dict(reference_values))
     assert set(recipes.SUPERNET_ONLY) <= set(TrainingSettings.model_fields)
+
+
+def test_the_papers_example_has_the_references_recipe() -> None:
+    example = read_config(EXAMPLES / "vtab_vit_b16.yaml")
+    assert reference(example) == example
 
 
 def test_the_reference_keeps_epochs_candidates_and_limit(settings: CampaignSettings) -> None:
