@@ -258,6 +258,20 @@ def program(*arguments: object) -> list[str]:
     return [sys.executable, "-c", "from glora_search.cli import main; main()", *map(str, arguments)]
 
 
+@pytest.mark.timeout(300)
+def test_a_launch_has_a_fork_of_it_score_before_ray_does(workshop: Any, tmp_path: Path) -> None:
+    """As it is typed, so that what it imports and starts on the way stands in nobody's way."""
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(workshop.config(workers={"backend": "ray", "count": 1, "threads": 1})))
+    run = subprocess.run(
+        program("launch", config, "--db", workshop.db, "--runs", tmp_path / "runs"),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    with workshop.store() as store:
+        assert store.candidates("tiny")[0].worker == "forerunner"
+
+
 def test_a_reader_that_has_seen_enough_is_no_error(in_finished: Any) -> None:
     import shlex
 

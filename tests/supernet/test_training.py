@@ -141,6 +141,7 @@ def test_the_same_task_trains_the_same_bits_and_touches_no_global_generator(
 
 def test_the_seed_and_every_option_matter(task: TrainingTask) -> None:
     others = [task, replace(task, seed=8), changed(task, drop_path=0.5), changed(task, recipe="paper")]
+    others.append(changed(task, vector_rate=2.0))
     others += [changed(task, **{name: value}) for name, value in MORE.items()]
     assert len({run(other)[1].fingerprint for other in others}) == len(others)
     keys = {recipe(t.backbone, t.space, t.training, t.split, t.seed) for t in others}
