@@ -6,6 +6,7 @@ its own.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -34,6 +35,7 @@ from db.records import (
     Supernet,
 )
 from db.results import record
+from db.upsert import replacing
 
 
 def open_store(url: str, create: bool = True) -> "Store":
@@ -195,19 +197,11 @@ class Store:
 
     def record_supernet(self, supernet: Supernet) -> Supernet:
         """Remember a trained supernet; a later one of the same recipe takes its place."""
+        recorded = replace(supernet, created_at=supernet.created_at or now())
         with self._writing() as session:
-            row = session.merge(
-                SupernetRow(
-                    recipe=supernet.recipe,
-                    fingerprint=supernet.fingerprint,
-                    path=supernet.path,
-                    trained_parameters=supernet.trained_parameters,
-                    seconds=supernet.seconds,
-                    created_at=supernet.created_at or now(),
-                )
-            )
-            session.flush()
-            return rows.supernet(row)
+            connection = session.connection()
+            connection.execute(replacing(connection.dialect.name, SupernetRow.__table__, "recipe"), asdict(recorded))
+        return recorded
 
     # The search
 

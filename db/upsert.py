@@ -12,3 +12,10 @@ def insert(dialect: str, table: FromClause) -> Any:
     Only that database's dialect is imported: both would make every command wait 0.1 s longer.
     """
     return import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
+
+
+def replacing(dialect: str, table: FromClause, key: str) -> Any:
+    """The INSERT of a row that takes the place of one with the same key."""
+    first = insert(dialect, table)
+    rest = {column.name: first.excluded[column.name] for column in table.c if column.name != key}
+    return first.on_conflict_do_update(index_elements=[key], set_=rest)

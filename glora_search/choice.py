@@ -3,7 +3,7 @@
     best            the first by the rank's key
     smallest_tied   the one with the fewest parameters of those with  mean d <= s(d) / sqrt(n)                    (1)
     surely_better   the best, if  mean d > z s(d) / sqrt(n)  for the method that training kept near; else the method (2)
-                    P[Z > z] = 0.05 / m,  Z standard normal
+                    P[T > z] = 0.05 / m,  T Student's with n - 1 degrees of freedom
 
 d_i is the finalist's loss on image i less that of the best one: both saw the same images, so that what makes an image
 hard for everybody drops out. (1) is the rule of one standard error (Breiman et al. 1984, section 3.4.3) on pairs. (2)
@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf, isfinite
-from statistics import NormalDist
 from typing import Any
+
+from scipy.special import stdtrit
 
 from glora_search.finalists import Finalist
 from glora_search.ranking import Choice, Rank, place
@@ -40,7 +41,7 @@ def choose(
         return best
     if how == "surely_better":
         methods = (each for each in ranked if each.candidate.genome == method)
-        return next((each for each in methods if not behind(each, best) > sure(candidates)), best)
+        return next((each for each in methods if not behind(each, best) > sure(candidates, len(best.quanta))), best)
     return min((each for each in ranked if is_near(each, best)), key=lambda each: each.candidate.params)
 
 
@@ -56,9 +57,9 @@ def behind(one: Finalist, other: Finalist) -> float:
     return mean / error if error else inf * mean if mean else 0.0
 
 
-def sure(candidates: int) -> float:
-    """z of equation (2), in standard errors."""
-    return NormalDist().inv_cdf(1 - DOUBT / max(1, candidates))
+def sure(candidates: int, examples: int) -> float:
+    """z of equation (2), in standard errors; of fewer than two examples nothing is sure."""
+    return -float(stdtrit(examples - 1, DOUBT / max(1, candidates))) if examples > 1 else inf
 
 
 def is_near(one: Finalist, best: Finalist) -> bool:

@@ -201,7 +201,7 @@ def candidates(
     ] = None,
     order_by: Annotated[str | None, typer.Option(help="Field to sort by; -FIELD or FIELD:desc descends.")] = None,
     front: Annotated[bool, typer.Option("--front", help="Only those that none beats in accuracy and size.")] = False,
-    limit: Annotated[int | None, typer.Option(min=0, help="At most so many rows.")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, max=2**31, help="At most so many rows.")] = None,
     db: Db = DB,
     format: Rows = Format.TABLE,  # noqa: A002
 ) -> None:

@@ -20,12 +20,12 @@ from glora_search.refit import refit, said
 from glora_search.refit import summary as refit_summary
 from glora_search.report import Row
 from supernet.data import Split
+from supernet.data.seen import seen
 from supernet.evaluation import ScoringTask
 from supernet.export import Subnet, export
 from supernet.numerics import Numerics
 from supernet.trained import Trained
 from supernet.verification import read_manifest
-from workers.evaluator import Evaluation
 from workers.trainer import Pool
 
 
@@ -60,20 +60,22 @@ def conclude(
         display.note(f"Candidate {chosen.id} is trained on for {epochs} epochs, on training and validation images.")
         final = refit(inputs, trained, chosen.genome, numerics, pool, places, display, control)
         control.require_open()
-    display.note(f"Chosen: candidate {chosen.id} with {chosen.params:,} parameters. Opening the test split.")
-    tests = {name: opener() for name, opener in inputs.data.tests.items()}
-    reached("test-opened")
     subnets = {"searched": [chosen.genome]}
     subnets |= report.baseline_genomes(inputs.space, settings.seed, settings.search.max_parameters, method)
     genomes = list(dict.fromkeys(genome for each in subnets.values() for genome in each))
-    val = _by_genome(genomes, report.score_all(pool, task, genomes))
+    val = report.score_most(pool, task, genomes, subnets["searched"])
+    if lost := len(genomes) - len(val):
+        display.note(f"{lost} of the subnets that the searched one is compared with could not be scored.")
+    display.note(f"Chosen: candidate {chosen.id} with {chosen.params:,} parameters. Opening the test split.")
+    tests = {name: opener() for name, opener in inputs.data.tests.items()}
+    reached("test-opened")
     scores = {
-        name: _by_genome(genomes, report.score_all(pool, replace(task, split=split), genomes))
+        name: report.score_most(pool, replace(task, split=split), list(val), subnets["searched"])
         for name, split in tests.items()
     }
     main = next(iter(tests))
     table = report.rows(subnets, val, scores[main])
-    linear_probe = _probe_row(replace(task, trained=probe, head_only=True), tests[main], inputs.space.smallest, pool)
+    linear_probe = _probe_row(replace(task, trained=probe, head_only=True), tests[main], pool)
     table = {"searched": table["searched"], "linear_probe": linear_probe} | table
     to = places.export(settings.name, settings.export.to)
     found = report.summary(
@@ -98,7 +100,8 @@ def conclude(
 def subnet_of(inputs: Inputs, trained: Trained, genome: str, figures: dict[str, Any]) -> Subnet:
     """What an export needs."""
     settings = inputs.settings
-    return Subnet(inputs.backbone, settings.space, trained, genome, inputs.data.classes, settings.name, figures)
+    known = seen(settings.data, inputs.data)
+    return Subnet(inputs.backbone, settings.space, trained, genome, inputs.data.classes, settings.name, figures, known)
 
 
 def figures(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,11 +132,11 @@ def _tested(figures: Mapping[str, Any], examples: int) -> str:
     return f"{figures['test_accuracy']:.2%} of {examples} examples, opened once (95% interval {low:.2%} to {high:.2%})"
 
 
-def _probe_row(task: ScoringTask, test: Split, genome: str, pool: Pool) -> Row:
-    """The linear probe: the backbone as it is, with a head of its own, and so no parameters of the space."""
-    (val,), (tested,) = (report.score_all(pool, each, [genome]) for each in (task, replace(task, split=test)))
+def _probe_row(task: ScoringTask, test: Split, pool: Pool) -> Row:
+    """The linear probe: the backbone as it is, with a head of its own, in the space of that one subnet.
+
+    The smallest subnet of another space may have numbers, which nobody has trained for this head.
+    """
+    task = replace(task, space=task.space.in_table("linear_probe"))
+    (val,), (tested,) = (report.score_all(pool, each, [""]) for each in (task, replace(task, split=test)))
     return Row(0, val.accuracy, val.loss, tested.accuracy)
-
-
-def _by_genome(genomes: list[str], scores: list[Evaluation]) -> dict[str, Evaluation]:
-    return dict(zip(genomes, scores, strict=True))

@@ -2,7 +2,8 @@
 
     generation 0       what is known already, if the search starts from that, else `population` draws under the limit,
                        of sizes that span the feasible ones (`first: stratified`) or as `Drawing` says
-    generation n > 0   `crossover` + `mutation` children of the survivors; what is short is filled with draws
+    generation n > 0   `crossover` + `mutation` children of the survivors; what is short is filled with draws. The first
+                       after a start from what is known begins with what `Drawing` has fixed
 
 No genome is proposed twice, nor two with the same canonical form. Generation n draws from (seed, n) alone, so running
 the loop again with the same answers proposes the same candidates: resume is replay. A space with no more feasible
@@ -14,7 +15,7 @@ ranks, is ranked here); NSGA-II: Deb et al. 2002.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -67,7 +68,9 @@ def evolve(
         if number == 0 and start:
             proposals = _all_new(space, start, "remembered", seen)
         else:
-            proposals = _propose(space, settings, drawing, number, survivors, seen, generator)[:left]
+            method = drawing.fixed if number == (1 if start else 0) else ()
+            proposals = _propose(space, settings, replace(drawing, fixed=method), number, survivors, seen, generator)
+            proposals = proposals[:left]
             left = None if left is None else left - len(proposals)
         if not proposals:
             return
@@ -100,10 +103,10 @@ def _propose(
     if settings.algorithm != "random":
         if number == 0 and settings.first == "stratified":
             children += _strata(space, wanted, limit, seen, generator)
-        elif number == 0:
+        else:
             children += _all_new(space, _under(space, drawing.fixed, limit), "fixed", seen)
-        elif survivors:
-            children += _children(space, settings, survivors, seen, generator)
+            if number > 0 and survivors:
+                children += _children(space, settings, survivors, seen, generator)
     for _ in range(TRIES * wanted):
         if len(children) >= wanted:
             return children

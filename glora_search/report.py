@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import mean
 from typing import Any
@@ -35,13 +35,23 @@ class Row:
 
 def score_all(pool: Pool, task: ScoringTask, genomes: Sequence[str]) -> list[Evaluation]:
     """Every genome's evaluation, in order. Raises BadInput with the first failure."""
-    found: dict[int, Evaluation] = {}
+    distinct = list(dict.fromkeys(genomes))
+    found = score_most(pool, task, distinct, distinct)
+    return [found[genome] for genome in genomes]
+
+
+def score_most(
+    pool: Pool, task: ScoringTask, genomes: Sequence[str], required: Collection[str]
+) -> dict[str, Evaluation]:
+    """The evaluation of each genome that has one. Raises BadInput with the first failure of one that is required."""
+    found: dict[str, Evaluation] = {}
     with pool.evaluator(task, PATIENCE * max(1.0, len(task.split) / CANDIDATE)) as evaluator:
         for index, outcome in evaluator.evaluate(genomes):
-            if not isinstance(outcome, Evaluation):
+            if isinstance(outcome, Evaluation):
+                found[genomes[index]] = outcome
+            elif genomes[index] in required:
                 raise BadInput(f"A subnet of the final report could not be scored: {_why(outcome)}")
-            found[index] = outcome
-    return [found[index] for index in range(len(genomes))]
+    return found
 
 
 def _why(outcome: Outcome) -> str:
@@ -59,7 +69,7 @@ def baseline_genomes(space: Space, seed: int, limit: int | None, method: Method 
 def rows(
     subnets: Mapping[str, Sequence[str]], val: Mapping[str, Evaluation], test: Mapping[str, Evaluation]
 ) -> dict[str, Row]:
-    """The means of each row's subnets."""
+    """The means of each row's subnets that could be scored; no row where none could."""
 
     def row(genomes: Sequence[str]) -> Row:
         return Row(
@@ -69,7 +79,8 @@ def rows(
             test_accuracy=mean(test[genome].accuracy for genome in genomes),
         )
 
-    return {name: row(genomes) for name, genomes in subnets.items()}
+    scored = {name: [genome for genome in genomes if genome in test] for name, genomes in subnets.items()}
+    return {name: row(genomes) for name, genomes in scored.items() if genomes}
 
 
 def summary(

@@ -46,24 +46,34 @@ def train_or_find(
     """
     name = recipe_of(inputs)
     path = places.supernet(name)
-    known = store.supernet(name)
-    if path.is_file():
-        trained, about = load_trained(path)
-        if about.get("recipe") == name and (known is None or trained.fingerprint == known.fingerprint):
-            _record(trained, name, path, store)  # the database may be a new one
-            display.note(f"Supernet {trained.fingerprint[:12]} was trained from the same recipe: not trained again.")
-            return trained
+    if (found := _found(name, path, store)) is not None:
+        display.note(f"Supernet {found.fingerprint[:12]} was trained from the same recipe: not trained again.")
+        return found
     task, checkpoint = inputs.training(numerics), places.checkpoint(name)
     trained = trained_on(task, checkpoint, name, "train supernet", pool, display, control)
     reached("trained")
     if inputs.settings.training.calibration:
         trained = _calibrated(inputs, trained, numerics, pool, display)
     about = {"recipe": name, "campaign": inputs.settings.name, "space": inputs.settings.space.model_dump(mode="json")}
+    if (found := _found(name, path, store)) is not None:
+        display.note(f"Supernet {found.fingerprint[:12]} was trained from the same recipe meanwhile, and is taken.")
+        return found
     save_trained(trained, path, about)
     reached("supernet-saved")
     _record(trained, name, path, store)
     checkpoint.unlink(missing_ok=True)
     display.note(f"Supernet {trained.fingerprint[:12]} frozen: {path}")
+    return trained
+
+
+def _found(name: str, path: Path, store: Store) -> Trained | None:
+    """The supernet of this recipe, if there is one; recorded, since the database may be a new one."""
+    if not path.is_file():
+        return None
+    (trained, about), known = load_trained(path), store.supernet(name)
+    if about.get("recipe") != name or (known is not None and trained.fingerprint != known.fingerprint):
+        return None
+    _record(trained, name, path, store)
     return trained
 
 

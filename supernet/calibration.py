@@ -11,7 +11,7 @@ Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,9 +56,14 @@ class CalibrationTask:
         scorer = self.scoring.scorer()
         space = scorer.supernet.space
         genomes = [drawn(space, self.training, stream(self.seed, "calibration", n)) for n in range(SUBNETS)]
-        losses = sum(losses_at(*answers(scorer, genome)) for genome in genomes)
-        temperature = TEMPERATURES[int(np.argmin(losses))]
+        temperature = best_of([losses_at(*answers(scorer, genome)) for genome in genomes])
         yield Calibrated(tempered(self.scoring.trained, temperature), temperature)
+
+
+def best_of(losses: Sequence[np.ndarray]) -> float:
+    """(temperatures,) of each subnet -> the temperature of the lowest sum, of those that are finite."""
+    finite = [each for each in losses if np.isfinite(each).all()]
+    return TEMPERATURES[int(np.argmin(np.sum(finite, axis=0)))] if finite else 1.0
 
 
 @torch.inference_mode()

@@ -43,7 +43,10 @@ NOT_MERGED = """\
 Not a plain timm model, and timm cannot load this folder. The genes that adapt the backbone, with
 {parameters:,} parameters: {said}. What is merged is in the backbone's own weights, what is
 compiled has become a plain module, and what is kept runs beside the backbone and costs time of its own. All of it is
-in one traced program, `model.pt2`: torch alone loads it, with no code of ours."""
+in one traced program, `model.pt2`: torch alone loads it, with no code of ours.
+
+To load a program can run code that its writer put there, as it can with every `.pt2`: do not load one of a source that
+you do not trust."""
 
 
 def model_card(subnet: Subnet, supernet: Supernet, parameters: int, became: Counts) -> str:

@@ -4,7 +4,7 @@ config.json  model.safetensors     what timm.create_model("local-dir:DIR", pretr
 config.json  model.pt2             in its place where not all of the subnet merges: what torch.export.load loads
 delta.safetensors                  the chosen slices alone
 verification.safetensors           noise images and the subnet's float64 logits, computed without merging
-export.json                        the genome, what merged, the figures, and a SHA-256 of each file
+export.json                        the genome, what merged, the figures, the data, and a SHA-256 of each file
 README.md                          the model card
 """
 
@@ -54,6 +54,7 @@ class Subnet:
     classes: tuple[str, ...]
     title: str  # the campaign's name
     figures: dict[str, Any] = field(default_factory=dict)  # plain JSON data, shown in the card
+    seen: dict[str, Any] | None = None  # plain JSON data: what it was trained and chosen on, as data/seen.py says it
 
 
 def export(subnet: Subnet, to: Path) -> Path:
@@ -124,6 +125,7 @@ def _write(subnet: Subnet, folder: Path) -> None:
             "not_merged": {gene: each for gene, each in outcomes.items() if each != "merged"},
             "fingerprint": subnet.trained.fingerprint,
             "figures": subnet.figures,
+            "data": subnet.seen,
             "sha256": {path.name: _sha256(path) for path in sorted(folder.iterdir())},
         },
     )

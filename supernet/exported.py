@@ -32,35 +32,36 @@ class Exported:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     manifest: dict[str, Any]
+    device: torch.device  # where the model is
 
     @torch.no_grad()
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) uint8 -> (n, classes) float32."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model, pixels = self.model.to(device), DeviceImages(images, self.mean, self.std, device)
-        parts = [model(pixels[start : start + CHUNK]).softmax(dim=1) for start in range(0, len(pixels), CHUNK)]
+        pixels = DeviceImages(images, self.mean, self.std, self.device)
+        parts = [self.model(pixels[start : start + CHUNK]).softmax(dim=1) for start in range(0, len(pixels), CHUNK)]
         return torch.cat(parts).cpu().numpy()
 
 
 def load_export(folder: Path) -> Exported:
     """Raises Missing or Corrupt if the folder is not what was exported."""
     manifest = require_whole(folder)
+    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        model = _load(folder)
+        model = _load(folder, device)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         loader = "torch" if (folder / PROGRAM).is_file() else "timm"
         raise Corrupt(f"{loader} cannot load {folder}: {error}") from None
     source = config["pretrained_cfg"]
     mean, std = tuple(source["mean"]), tuple(source["std"])
-    return Exported(model, source["input_size"][1], tuple(config["label_names"]), mean, std, manifest)
+    return Exported(model, source["input_size"][1], tuple(config["label_names"]), mean, std, manifest, device)
 
 
-def _load(folder: Path) -> nn.Module:
+def _load(folder: Path, device: torch.device) -> nn.Module:
     if (folder / PROGRAM).is_file():
-        return load_program(folder / PROGRAM)
+        return load_program(folder / PROGRAM, device)
     model: nn.Module = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True).eval()
-    return model
+    return model.to(device)
 
 
 def accuracy(exported: Exported, split: Split) -> float:

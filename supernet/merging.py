@@ -53,10 +53,7 @@ class Merger:
             if self.held.get(path) == chosen[path]:
                 continue
             self.held.pop(path, None)  # a merge that breaks off leaves neither
-            if self.kept or self.room:
-                self._give(path, op, chosen[path])
-            else:
-                self.supernet.ops[path].merge(chosen[path], as_matrix(op.weight), op.bias, self.scratch)
+            self._give(path, op, chosen[path])
             self.held[path] = chosen[path]
         self._wire({site: chosen[site] for site in self.supernet.rewired if chosen[site]})
 

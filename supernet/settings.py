@@ -11,6 +11,7 @@ from supernet import tables
 from supernet.strict import Fraction as Fraction
 from supernet.strict import Positive as Positive
 from supernet.strict import Settings as Settings
+from supernet.strict import have_letters
 from supernet.tables import Row
 
 
@@ -85,7 +86,7 @@ class GloraOptions(Settings):
     def _ranks_differ(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if not value or len(set(value)) != len(value):
             raise ValueError(f"ranks must be one or more different numbers, got {list(value)}")
-        return tuple(sorted(value, reverse=True))
+        return have_letters(tuple(sorted(value, reverse=True)))
 
 
 class SpaceSettings(GloraOptions):
@@ -107,6 +108,10 @@ class SpaceSettings(GloraOptions):
     options: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="other options of a gene's choice, as in `{lora: {ranks: [8, 4]}}`"
     )
+
+    def in_table(self, name: str) -> SpaceSettings:
+        """Another table of genes as it is written, with the options that all spaces share."""
+        return self.model_copy(update={"name": name, "rows": (), "forms": {}, "options": {}})
 
     @property
     def table(self) -> tuple[Row, ...]:

@@ -24,7 +24,10 @@ Found = tuple[str, Any, tuple[Form, ...]]  # (gene, choice, its allowed forms)
 
 
 def table_of(model: nn.Module, settings: SpaceSettings) -> list[tuple[Place, list[Row]]]:
-    """Every site of the model at which something can be chosen, with its rows. Raises BadInput on a row without one."""
+    """Every site of the model at which something can be chosen, with its rows.
+
+    Raises BadInput on a row without one, and on two that put a gene of one name at one.
+    """
     everywhere = list(places(model))
     rows: dict[Place, list[Row]] = {place: [] for place in everywhere}
     for row in settings.table:
@@ -34,6 +37,11 @@ def table_of(model: nn.Module, settings: SpaceSettings) -> list[tuple[Place, lis
         if not found:
             raise BadInput(_nowhere(model, row, kinds, named))
         for place in found:
+            if any(other.gene == row.gene for other in rows[place]):
+                raise BadInput(
+                    f"space.rows: {place.name} has the gene {row.gene!r} twice; "
+                    "name one of them differently, or narrow its sites."
+                )
             rows[place].append(row)
     return [(place, rows) for place, rows in rows.items() if rows]
 
@@ -117,7 +125,8 @@ def _wrong_options(row: Row, kind: type[Settings], error: ValidationError) -> st
         return (
             f"space.options.{row.gene}: {row.choice} has no option {key!r}; it has {', '.join(known) or 'none'}.{hint}"
         )
-    return f"space.options.{row.gene}.{key}: {first['msg']}; got {first['input']!r}."
+    setting = ".".join(("space.options", row.gene, *([key] if key else [])))
+    return f"{setting}: {first['msg'].removeprefix('Value error, ')}; got {first['input']!r}."
 
 
 def _require_useful(place: Place, options: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Run by `verify` in a fresh process: `python -I standalone.py DIR`. Imports timm and torch, and nothing of ours.
+"""Run by `verify` in a fresh process: `python -P standalone.py DIR`. Imports timm and torch, and nothing of ours.
 
 Loads the folder as any user would, compares every tensor with the file, and the logits with those that the subnet
 computed before it was merged. Both run in float64, so what differs is the rounding of the merged weights alone. A

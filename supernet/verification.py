@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from supernet.errors import Corrupt, Missing
-from supernet.program import PROGRAM
+from supernet.errors import BadInput, Corrupt, Missing
+from supernet.program import PROGRAM, require_plain
 
 TOLERANCE = 1e-4  # of the largest logit: float32 rounding of the merged weights, measured at 1e-7 to 1e-6
 
@@ -55,18 +55,21 @@ def require_whole(folder: Path) -> dict[str, Any]:
 
 
 def verify(folder: Path) -> Verified:
-    """Raises Missing or Corrupt with the first thing that is wrong."""
+    """Raises Missing or Corrupt with the first thing that is wrong, BadInput where a package is missing."""
     manifest = require_whole(folder)
-    program = PROGRAM in manifest["sha256"]
+    if program := PROGRAM in manifest["sha256"]:
+        require_plain(folder / PROGRAM)
     script = Path(__file__).with_name("standalone.py")
     run = subprocess.run(
-        [sys.executable, "-I", str(script), str(folder)],
+        [sys.executable, "-P", str(script), str(folder)],  # -P: no file beside the script shadows a package
         capture_output=True,
         text=True,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        env=_environment(),
     )
     if run.returncode != 0:
         last = (run.stderr.strip().splitlines() or ["no message"])[-1]
+        if last.startswith(ModuleNotFoundError.__name__):
+            raise BadInput(f"{folder} cannot be verified: {sys.executable} says {last}. Install that package there.")
         raise Corrupt(f"{'torch' if program else 'timm'} cannot load {folder}: {last}")
     found = json.loads(run.stdout.strip().splitlines()[-1])
     if found["differing_tensors"] or found["missing_tensors"]:
@@ -86,3 +89,9 @@ def verify(folder: Path) -> Verified:
         largest_logit=found["largest_logit"],
         largest_difference=found["largest_difference"],
     )
+
+
+def _environment() -> dict[str, str]:
+    """Offline, and without the working directory on the path: it is what an empty part of PYTHONPATH means."""
+    parts = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(filter(None, parts))}

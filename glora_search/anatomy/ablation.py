@@ -50,10 +50,11 @@ class Ablated:
 
 def variants(genes: Sequence[Gene], genome: str, pattern: str = "*", every: bool = False) -> list[Variant]:
     """Each gene of the pattern that is not `none` set to `none`, or to `every` other form. Raises BadInput for none."""
+    wanted = pattern.replace("[", "[[]")  # `[q]` is a part of a gene's name
     found = [
         Variant(gene["name"], form_of(gene, letter), form, f"{genome[:place]}{instead}{genome[place + 1 :]}")
         for place, (gene, letter) in enumerate(zip(genes, genome, strict=True))
-        if form_of(gene, letter) != FREE and fnmatchcase(gene["name"], pattern)
+        if form_of(gene, letter) != FREE and fnmatchcase(gene["name"], wanted)
         for instead, form in gene["alphabet"].items()
         if instead != letter and (every or form == FREE)
     ]

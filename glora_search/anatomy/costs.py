@@ -1,6 +1,6 @@
 """What each form costs, from the candidates alone: the database keeps the sum of their parameters, not its terms.
 
-    params = sum over (layer kind, support, form) of how often the genome has it * what it costs                   (1)
+    params = sum over (kind of a stage, support, form) of how often the genome has it * what it costs              (1)
 
 is one equation a candidate, with `none` at 0. Its least-squares solution, rounded to whole numbers, is what forms cost
 if the candidates determine it and all of their equations hold exactly; both are checked.
@@ -15,7 +15,7 @@ import numpy as np
 from db.records import Candidate, Gene
 from glora_search.anatomy.loci import form_of, locus_of
 
-Costs = Mapping[tuple[str, str, str], int]  # (layer kind, support, form) -> parameters; without `none`, which costs 0
+Costs = Mapping[tuple[str, str, str], int]  # (kind of a stage, support, form) -> parameters; not `none`, which costs 0
 FREE = "none"
 
 
@@ -46,4 +46,4 @@ def _kinds(genes: Sequence[Gene]) -> set[tuple[str, str, str]]:
 
 def _kind(gene: Gene, letter: str) -> tuple[str, str, str]:
     locus = locus_of(gene["name"])
-    return locus.kind, locus.support, form_of(gene, letter)
+    return locus.staged, locus.support, form_of(gene, letter)

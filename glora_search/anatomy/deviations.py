@@ -1,7 +1,7 @@
 """Which genes matter: forms that survivors have more or less often than chance explains, at three levels.
 
     support    all genes of A, or B, ..
-    layer      those of one layer kind, as `attn.qkv.A`
+    layer      those of one layer kind, as `attn.qkv.A`; in a network of stages of each, as `layers.2.attn.qkv.A`
     gene       a single one, with the exact distribution of descent.py; the others with that of totals.py
 
 The p-values of a level are corrected for their number by Holm's method, which holds whatever depends on what.
@@ -25,7 +25,7 @@ from glora_search.anatomy.totals import Totals, totals
 SIGNIFICANT = 0.05  # of an adjusted p-value
 LEVELS: Mapping[str, Callable[[str], str]] = {
     "support": lambda name: locus_of(name).support,
-    "layer": lambda name: f"{locus_of(name).kind}.{locus_of(name).support}",
+    "layer": lambda name: f"{locus_of(name).staged}.{locus_of(name).support}",
     "gene": lambda name: name,
 }
 
@@ -57,10 +57,11 @@ def null(
     candidates: Sequence[Candidate],
     members: Sequence[Candidate],
     draws: Sequence[Candidate],
+    method: str | None = None,
 ) -> Null:
-    """Seeded, so that the same campaign is explained in the same words."""
+    """Seeded, so that the same campaign is explained in the same words. `method` as in draws.py."""
     generator = np.random.default_rng(0)
-    shares = draw_shares(genes, draws)
+    shares = draw_shares(genes, draws, method)
     origins = dropped(candidates, members, novelty(genes, candidates, shares), generator)
     q = sorted({each for gene in genes for each in shares_of(gene, shares).values()})
     single = dict(zip(q, chance(clans(origins), np.array(q)), strict=True))

@@ -1,11 +1,15 @@
 """How likely a draw takes each form: what survivors are held against.
 
-Without a limit every form of a gene is equally likely. Under one, draws are tilted towards cheap forms, by what a form
-costs: alike in all layers of a kind. So the shares are counted among the candidates that were drawn, over the depths of
-a kind together, and not taken from the alphabet, which would call small forms important under every limit.
+A search draws near the method that its supernet's training kept near, so that the method's form of a gene is likelier
+than the others, unless it was told to draw every form alike (drawing.py). Under a limit, draws are tilted towards cheap
+forms, by what a form costs: alike in all layers of a kind of a stage. So the shares are counted among the candidates
+that were drawn and not taken from the alphabet, which would call the method's forms and the small ones important.
+
+They are counted over those depths of a kind of a stage together at which the method has the same form: `scaled_lora`
+has LoRA at some depths only, and the draws differ there. Where the method is not known, all depths are taken together.
 
 Genes of a chain (chains.py of the supernet) stand in the first layers and in none behind them, so that depths are not
-alike there. Whether one stands is then counted at each depth, and the forms of those that stand over all depths:
+alike there. Whether one stands is then counted at each depth, and the forms of those that stand over them together:
 
     share(form) = P(stands at this depth) P(form | it stands),    share(none) = 1 - P(stands at this depth)        (1)
 """
@@ -22,12 +26,16 @@ from supernet.chains import OFF
 Shares = Mapping[str, Mapping[str, float]]  # gene's name -> form -> probability
 
 
-def draw_shares(genes: Sequence[Gene], draws: Sequence[Candidate]) -> Shares:
-    """The share of each form, with half a count added (Jeffreys): 1 / forms where nothing was drawn, and never 0."""
-    kinds: dict[tuple[str, str], list[int]] = {}
+def draw_shares(genes: Sequence[Gene], draws: Sequence[Candidate], method: str | None = None) -> Shares:
+    """The share of each form, with half a count added (Jeffreys): 1 / forms where nothing was drawn, and never 0.
+
+    `method` is the genome that the draws are near, if they are near one that is known.
+    """
+    kinds: dict[tuple[str, str, str], list[int]] = {}
     for place, gene in enumerate(genes):
         locus = locus_of(gene["name"])
-        kinds.setdefault((locus.kind, locus.support), []).append(place)
+        near = form_of(gene, method[place]) if method else ""
+        kinds.setdefault((locus.staged, locus.support, near), []).append(place)
     found: dict[str, Mapping[str, float]] = {}
     for places in kinds.values():
         places.sort(key=lambda place: locus_of(genes[place]["name"]).depth)

@@ -12,7 +12,7 @@ def importance(found: Survivors) -> list[dict[str, Any]]:
     """A row for each level, gene or group of genes, and form: its shares, and what chance says of them."""
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for group, members in found.groups.items():
-        by_chance = null(found.genes, found.candidates, members, found.draws)
+        by_chance = null(found.genes, found.candidates, members, found.draws, found.method)
         for level in LEVELS:
             for each in deviations(level, found.genes, members, by_chance):
                 row = rows.setdefault((level, each.what, each.form), _begun(each))
@@ -23,8 +23,9 @@ def importance(found: Survivors) -> list[dict[str, Any]]:
 def against(found: Survivors) -> str:
     """What the shares are compared with, as a sentence."""
     draws = len(found.draws)
+    alike = " at which the method that they are near has one form" if found.method else ""
     drawn = (
-        f"the draw: the {draws} candidates that were drawn at random, all depths of a layer kind together"
+        f"the draw: the {draws} candidates that were drawn at random, all depths of a layer kind{alike} together"
         if draws
         else "the alphabet with equal shares, since no candidate of this search was drawn at random"
     )

@@ -18,7 +18,7 @@ class Layer:
     """What a group of candidates has at one layer, or on average at several."""
 
     depth: str  # `3`, or `every`
-    kind: str  # `attn.qkv`, or `every`
+    kind: str  # `attn.qkv`, `every`, or by kind in a network of stages `layers.2.attn.qkv`
     parameters: float | None  # adapted, of one layer: mean over candidates and layers; None where costs are not known
     shares: Mapping[str, Mapping[str, float]]  # support -> form -> share, the most frequent first
 
@@ -32,7 +32,8 @@ def layers(genes: Sequence[Gene], members: Sequence[Candidate], costs: Costs | N
     groups: dict[tuple[tuple[int, ...], str], list[int]] = {}
     for place, gene in enumerate(genes):
         locus = locus_of(gene["name"])
-        key = (() if by == "kind" else locus.depth, EVERY if by == "depth" else locus.kind)
+        kind = locus.staged if by == "kind" else locus.kind
+        key = (() if by == "kind" else locus.depth, EVERY if by == "depth" else kind)
         groups.setdefault(key, []).append(place)
     return [
         _layer(EVERY if by == "kind" else shown(depth), kind, genes, places, members, costs)

@@ -21,6 +21,7 @@ class Survivors:
     candidates: tuple[Candidate, ...]  # all that were proposed, by id
     top: tuple[Candidate, ...]  # best first
     front: tuple[Candidate, ...]  # fewest parameters first
+    method: str | None = None  # the genome that the draws are near, if they are near one that is known
 
     @property
     def draws(self) -> tuple[Candidate, ...]:
@@ -45,7 +46,19 @@ def survivors(store: Store, name: str, top: int) -> Survivors:
         )
     best = ranked(scored, campaign.config.get("search", {}).get("rank", "accuracy"))
     front = store.candidates(name, front=True, order_by="params")
-    return Survivors(name, genes, tuple(candidates), tuple(best[:top]), tuple(front))
+    return Survivors(name, genes, tuple(candidates), tuple(best[:top]), tuple(front), method_of(campaign, candidates))
+
+
+def method_of(campaign: Campaign, candidates: Sequence[Candidate]) -> str | None:
+    """The genome that the search drew near: what an evolution began with, or what by the report training kept near.
+
+    None where every form was drawn alike, and in a random search until its report is written.
+    """
+    begun = next((each.genome for each in candidates if each.operator == "fixed"), None)
+    kept = (campaign.report or {}).get("method")
+    if begun or not kept or campaign.config.get("search", {}).get("first") != "trained":
+        return begun
+    return str(kept["genome"])
 
 
 def genes_of(campaign: Campaign) -> tuple[Gene, ...]:

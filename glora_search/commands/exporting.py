@@ -16,10 +16,10 @@ from glora_search.statistics import wilson
 from supernet.account import all_merged, said
 from supernet.data import Split, load_data
 from supernet.data.images import decode
+from supernet.data.seen import as_seen, require_unseen
 from supernet.errors import BadInput
 from supernet.export import export
 from supernet.exported import Exported, accuracy, classify, load_export
-from supernet.settings import DataSettings
 from supernet.verification import read_manifest, verify
 
 
@@ -86,20 +86,26 @@ def predict_images(folder: Path, images: Sequence[Path], chosen: str) -> None:
 
 
 def _split(data: str, name: str, exported: Exported) -> Split:
-    """`digits`, `SOURCE:ROOT`, or the path of a config whose data section is read. Raises BadInput on other classes."""
-    if data.endswith((".yaml", ".yml")):
+    """`digits`, `SOURCE:ROOT`, or the path of a config whose data section is read.
+
+    Raises BadInput on other classes, and on a test split that may hold images which the export was trained on.
+    """
+    known = exported.manifest.get("data")  # not in exports of earlier versions
+    if config := data.endswith((".yaml", ".yml")):
         settings = read_config(Path(data)).data
     else:
         source, _, root = data.partition(":")
         if source not in ("digits", "vtab", "folder"):
             raise BadInput(f"--data {data!r}: pass digits, vtab:PATH, folder:PATH, or a config such as my.yaml.")
-        settings = DataSettings.model_validate({"source": source, "root": root or None})
+        settings = as_seen(source, root or None, known)
     loaded = load_data(settings, exported.image_size)
     if loaded.classes != exported.classes[: len(loaded.classes)]:
         raise BadInput(
             f"The data has the classes {_few(loaded.classes)}, the export knows {_few(exported.classes)}: "
             "it was trained for another task."
         )
+    if name == "test":
+        require_unseen(loaded, known, chosen=config)
     return {"train": lambda: loaded.train, "val": lambda: loaded.val, "test": next(iter(loaded.tests.values()))}[name]()
 
 

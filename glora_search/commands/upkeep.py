@@ -36,10 +36,10 @@ def backup_database(db: str, to: Path) -> None:
 
 def check_database(db: str) -> None:
     """Print what was checked; problems end the command with exit code 2."""
-    found = check(connect(db, create=False))
+    found = _checked(db)
     if not found.ok:
-        raise StoreError(f"{db}: {_problems(found)}")
-    print(f"{db}: schema {found.current}, integrity and references are sound.")
+        raise StoreError(f"{readable(db)}: {_problems(found)}")
+    print(f"{readable(db)}: schema {found.current}, integrity and references are sound.")
 
 
 def doctor(db: str, chosen: str) -> None:
@@ -85,8 +85,16 @@ def _ray() -> str:
 
 
 def _database(db: str) -> str:
-    found = check(connect(db, create=False))
+    found = _checked(db)
     return f"schema {found.current}, sound" if found.ok else _problems(found)
+
+
+def _checked(db: str) -> Check:
+    engine = connect(db, create=False)
+    try:
+        return check(engine)
+    finally:
+        engine.dispose()
 
 
 def _problems(found: Check) -> str:

@@ -54,6 +54,10 @@ class Family:
     def examples(self, test: int) -> Mapping[str, int]:
         return {"train": len(self.inputs.data.train), "val": len(self.inputs.data.val), "test": test}
 
+    def images(self, test: Split) -> str:
+        """As `Outcome.test_images`."""
+        return test.identities().tobytes().hex()
+
     def open_test(self) -> Split:
         """The first test set. Raises Missing if it is gone."""
         return next(iter(self.inputs.data.tests.values()))()

@@ -10,9 +10,9 @@ from pathlib import Path
 from glora_search import report
 from glora_search.comparison.deploying import deployed
 from glora_search.comparison.family import Family, in_space
-from glora_search.comparison.methods import Fixed
+from glora_search.comparison.methods import OURS, Fixed
 from glora_search.comparison.outcome import Outcome, Scores
-from glora_search.comparison.recipes import alone, at_rate, in_table
+from glora_search.comparison.recipes import alone, at_rate, campaign_of
 from glora_search.control import Control
 from glora_search.inputs import Inputs
 from glora_search.interrupts import interrupts
@@ -21,6 +21,7 @@ from supernet.checkpoint import load_trained, save_trained
 from supernet.data import Split
 from supernet.errors import Corrupt
 from supernet.evaluation import ScoringTask
+from supernet.methods import within
 from supernet.numerics import Numerics
 from supernet.trained import Trained
 
@@ -32,7 +33,7 @@ def fixed(family: Family, method: str, row: Fixed, numerics: Numerics, longer: i
     """
     inputs = at_own_rate(in_space(family.inputs, row.space(family.settings.space)), row)
     seed, epochs = family.settings.seed, family.settings.training.epochs
-    genome = row.genome(inputs.space, seed)
+    genome = within(inputs.space, row.within, _limit(family)) if row.within else row.genome(inputs.space, seed)
     several = [epochs, longer] if longer is not None and longer > epochs else [epochs]
     trained = [_trained(family, inputs, method, genome, numerics, each) for each in several]
     scoring = ScoringTask(inputs.backbone, inputs.settings.space, trained[0], inputs.data.val, numerics.in_float32())
@@ -49,7 +50,14 @@ def fixed(family: Family, method: str, row: Fixed, numerics: Numerics, longer: i
         scores[0],
         longer=scores[1] if len(scores) > 1 else None,
         deployment=deployment,
+        test_images=family.images(test),
     )
+
+
+def _limit(family: Family) -> int | None:
+    """Of the parameters that ours may have."""
+    settings = family.settings
+    return campaign_of(settings, OURS, settings.seed, family.limit, family.suite.kind).search.max_parameters
 
 
 def probed(family: Family, method: str, numerics: Numerics) -> Outcome:
@@ -57,15 +65,15 @@ def probed(family: Family, method: str, numerics: Numerics) -> Outcome:
     inputs = family.inputs
     title = f"{method}, seed {family.settings.seed}"
     trained = watched(family.pool, inputs.probe(numerics), family.display, title)
-    space = inputs.settings.space
+    bare = in_space(inputs, inputs.settings.space.in_table("linear_probe"))  # whose one subnet is the backbone
+    space = bare.settings.space
     scoring = ScoringTask(inputs.backbone, space, trained, inputs.data.val, numerics.in_float32(), head_only=True)
-    bare = in_space(inputs, in_table("linear_probe", space))
     deployment = deployed(family, bare, trained, bare.space.smallest, numerics, head_only=True)
     epochs = [family.settings.training.epochs]
-    scores, test = _scored(family, [scoring], inputs.space.smallest, epochs)
+    scores, test = _scored(family, [scoring], bare.space.smallest, epochs)
     examples, splits = family.examples(len(test)), family.splits(test.key())
     found = Outcome(method, family.settings.seed, None, 0, examples, splits, numerics.as_dict(), scores[0])
-    return replace(found, deployment=deployment)
+    return replace(found, deployment=deployment, test_images=family.images(test))
 
 
 def at_own_rate(inputs: Inputs, row: Fixed) -> Inputs:

@@ -21,6 +21,7 @@ from glora_search.enrolment import differences
 from glora_search.settings import CampaignSettings, recalled
 from supernet.errors import BadInput, Corrupt
 from supernet.pace import Pace
+from supernet.trained import NUMBERS
 
 
 class Ledger:
@@ -62,10 +63,15 @@ class Ledger:
             return None
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
-            config, values = kept["config"], kept["values"]
+            config, numbers, values = kept["config"], kept.get("numbers"), kept["values"]
         except (ValueError, KeyError) as error:
             raise Corrupt(f"{path} is not what was written ({error}). Delete it and run the command again.") from None
         self._require_same(config, path)
+        if numbers != NUMBERS:
+            raise BadInput(
+                f"{path} is of a version of the program whose training computes other numbers. Finish the comparison "
+                "with that version, or compare anew under --set name=ANOTHER."
+            )
         return dict(values)
 
     def _require_same(self, config: Mapping[str, Any], path: Path) -> None:
@@ -83,7 +89,8 @@ class Ledger:
         partial = path.with_name(f".{name}.{os.getpid()}.partial")
         try:
             with partial.open("w", encoding="utf-8") as file:
-                json.dump({"config": self.settings.model_dump(mode="json"), "values": values}, file, indent=1)
+                config = self.settings.model_dump(mode="json")
+                json.dump({"config": config, "numbers": NUMBERS, "values": values}, file, indent=1)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)

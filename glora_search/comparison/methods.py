@@ -37,6 +37,7 @@ class Fixed:
     space: Callable[[SpaceSettings], SpaceSettings]
     rate: float = 1.0  # of the config's learning rates
     source: str = ""  # of another rate
+    within: str | None = None  # the fixed method of which what fits under ours' limit is trained instead
 
 
 @dataclass(frozen=True)
@@ -77,4 +78,4 @@ METHODS: Mapping[str, Method] = {
 }
 
 # rows that come when they are named: what the search begins with, to tell what the search itself is worth
-ASKED: Mapping[str, Method] = {SCALED_LORA: Fixed(partial(named, SCALED_LORA), whole)}
+ASKED: Mapping[str, Method] = {SCALED_LORA: Fixed(partial(named, SCALED_LORA), whole, within=SCALED_LORA)}

@@ -45,6 +45,7 @@ class Outcome:
     candidates: int = 0  # that were proposed
     limit: int | None = None  # of parameters
     deployment: Deployment | None = None  # what it costs where it is used, if the comparison asks
+    test_images: str | None = None  # 8 bytes a test example, in hex: the same for the same image under every seed
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

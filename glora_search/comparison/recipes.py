@@ -104,17 +104,12 @@ def alone(training: TrainingSettings, epochs: int) -> TrainingSettings:
     return training.model_copy(update={**SUPERNET_ONLY, "epochs": epochs})
 
 
-def in_table(name: str, space: SpaceSettings) -> SpaceSettings:
-    """Another table of genes as it is written, with the options that all spaces share."""
-    return space.model_copy(update={"name": name, "rows": (), "forms": {}, "options": {}})
-
-
 def searching_table(name: str, settings: CampaignSettings) -> CampaignSettings:
     """The config as it stands if its space is this table, else with that table."""
     if settings.space.name == name:
         return settings
     training = settings.training.model_copy(update={"around": "auto"})  # another one may be a genome of GLoRA alone
-    return settings.model_copy(update={"space": in_table(name, settings.space), "training": training})
+    return settings.model_copy(update={"space": settings.space.in_table(name), "training": training})
 
 
 def at_rate(training: TrainingSettings, factor: float) -> TrainingSettings:

@@ -47,6 +47,7 @@ def searched(family: Family, method: str, row: Searched) -> Outcome:
         candidates=len(candidates),
         limit=settings.search.max_parameters,
         deployment=_deployed(family, campaign, found["genome"], numerics),
+        test_images=family.images(family.open_test()),  # which the campaign has opened
     )
 
 

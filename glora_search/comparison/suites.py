@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from glora_search.comparison.methods import ASKED, METHODS, OURS, Fixed, Method, Probed, Searched, named
-from glora_search.comparison.recipes import in_table, searching_table
+from glora_search.comparison.recipes import searching_table
 from supernet.errors import BadInput
 
 GLORA = "glora"
@@ -47,7 +47,7 @@ class Suite:
 def _field(method: str) -> Method:
     """A method of the field by the name of its table: the whole of it, trained alone."""
     rate, source = RATES.get(method, (1.0, ""))
-    return Fixed(partial(named, "largest"), partial(in_table, method), rate, source)
+    return Fixed(partial(named, "largest"), lambda space: space.in_table(method), rate, source)
 
 
 DEFAULT = Suite(

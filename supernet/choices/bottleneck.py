@@ -19,10 +19,11 @@ Source: Adapter (arXiv 1902.00751); He et al. (arXiv 2110.04366) section 3; Adap
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from string import ascii_lowercase
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,7 +32,7 @@ from supernet.choices.rewire import Function
 from supernet.choices.slices import EVERY, NONE, size_of, sized, taken, uniform, zeros
 from supernet.equivalents import widened
 from supernet.space import Form
-from supernet.strict import Positive, Settings
+from supernet.strict import Scales, Settings, Sizes
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -53,10 +54,17 @@ class Bottleneck(nn.Module):
     class Options(Settings):
         """What a row may set."""
 
-        ranks: tuple[Positive, ...] = Field(default=(8,), description="ranks; smaller ones are slices of the largest")
-        scales: tuple[float, ...] = Field(default=(1.0,), min_length=1, description="s of the formula; each is a form")
+        ranks: Sizes = Field(default=(8,), description="ranks; smaller ones are slices of the largest")
+        scales: Scales = Field(default=(1.0,), description="s of the formula; each is a form")
         activation: Literal["relu", "gelu", "quick_gelu", "silu"] = Field(default="relu", description="act")
         insertion: Literal["after", "before", "parallel"] = Field(default="parallel", description="where it stands")
+
+        @field_validator("scales")
+        @classmethod
+        def _forms_have_letters(cls, value: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+            if len(value) > 1 and len(value) * len(info.data.get("ranks", ())) > len(ascii_lowercase):
+                raise ValueError(f"expected at most {len(ascii_lowercase)} forms, a scale for each of the ranks")
+            return value
 
     on, by_token = ("branch", "block"), True
 
@@ -106,5 +114,5 @@ class Bottleneck(nn.Module):
 
 def _by_scale(ranks: tuple[Form, ...], scales: tuple[float, ...]) -> list[Form]:
     """A form for each rank and scale, as rank8x4; its letter is one of the small ones."""
-    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    letters = iter(ascii_lowercase)
     return [Form(f"{rank.name}x{scale:g}", next(letters), rank.parameters) for rank in ranks for scale in scales]

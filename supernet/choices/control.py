@@ -26,7 +26,7 @@ from supernet.choices.reweight import Index
 from supernet.choices.rewire import Function
 from supernet.choices.slices import EVERY, NONE, size_of, sized, taken, uniform, zeros
 from supernet.errors import BadInput
-from supernet.strict import Positive, Settings
+from supernet.strict import Positive, Settings, Sizes
 
 
 class Control(nn.Module):
@@ -35,7 +35,7 @@ class Control(nn.Module):
     class Options(Settings):
         """What a row may set."""
 
-        ranks: tuple[Positive, ...] = Field(default=(64,), description="ranks; smaller ones are slices of the largest")
+        ranks: Sizes = Field(default=(64,), description="ranks; smaller ones are slices of the largest")
         heads: Positive | Literal["model"] = Field(default=1, description="slices that mix; `model`: as its attention")
 
     on, by_token = ("branch",), False

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from supernet.choices.reweight import Index, Rows, Terms
 from supernet.choices.slices import EVERY, NONE, size_of, sized, taken, uniform, zeros
-from supernet.strict import Positive, Settings
+from supernet.strict import Settings, Sizes
 
 
 class LoRA(nn.Module):
@@ -26,7 +26,7 @@ class LoRA(nn.Module):
     class Options(Settings):
         """What a row may set."""
 
-        ranks: tuple[Positive, ...] = Field(default=(8,), description="ranks; smaller ones are slices of the largest")
+        ranks: Sizes = Field(default=(8,), description="ranks; smaller ones are slices of the largest")
         alpha: float | None = Field(default=None, gt=0, description="the product is scaled by alpha / rank; none: by 1")
 
     on, needs_bias, weighs = ("linear", "conv"), False, True

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from supernet.choices.reweight import Index
 from supernet.choices.rewire import Function
 from supernet.choices.slices import EVERY, NONE, normal, size_of, sized, taken
-from supernet.strict import Positive, Settings
+from supernet.strict import Settings, Sizes
 
 STD = 0.02
 
@@ -31,7 +31,7 @@ class Prefix(nn.Module):
     class Options(Settings):
         """What a row may set."""
 
-        lengths: tuple[Positive, ...] = Field(default=(10,), description="pairs; fewer are the first of the most")
+        lengths: Sizes = Field(default=(10,), description="pairs; fewer are the first of the most")
 
     on, by_token = ("core",), False
 

@@ -25,7 +25,7 @@ from supernet.choices.reweight import Index
 from supernet.choices.rewire import Function
 from supernet.choices.slices import EVERY, NONE, size_of, sized, taken, uniform
 from supernet.equivalents import with_prefix
-from supernet.strict import Positive, Settings
+from supernet.strict import Settings, Sizes
 
 
 class Prompt(nn.Module):
@@ -34,7 +34,7 @@ class Prompt(nn.Module):
     class Options(Settings):
         """What a row may set."""
 
-        lengths: tuple[Positive, ...] = Field(default=(10,), description="prompts; fewer are the first of the most")
+        lengths: Sizes = Field(default=(10,), description="prompts; fewer are the first of the most")
 
     on, by_token = ("stack", "block"), False
 

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from supernet.choices.reweight import Index, Rows, Terms
 from supernet.choices.slices import EVERY, NONE, size_of, sized, taken, uniform, zeros
-from supernet.strict import Positive, Settings
+from supernet.errors import BadInput
+from supernet.strict import Positive, Settings, Sizes
 
 
 class RepAdapter(nn.Module):
@@ -27,7 +28,7 @@ class RepAdapter(nn.Module):
     class Options(Settings):
         """What a row may set."""
 
-        ranks: tuple[Positive, ...] = Field(default=(8,), description="ranks, multiples of `groups`")
+        ranks: Sizes = Field(default=(8,), description="ranks, multiples of `groups`")
         groups: Positive = Field(default=2, description="groups of the second half")
         scale: float = Field(default=1.0, gt=0, description="s of the formula")
 
@@ -42,6 +43,8 @@ class RepAdapter(nn.Module):
     def __init__(self, out: int, width: int, options: Options, generator: torch.Generator) -> None:
         super().__init__()
         groups, k, self.scale = options.groups, max(options.ranks) // options.groups, options.scale
+        if width % groups:
+            raise BadInput(f"space.options: groups is {groups}, which does not divide the width {width}.")
         self.into = uniform(groups, k, width, width=(groups * k + width) / 6, generator=generator)  # D
         self.into_bias, self.back_bias = zeros(groups, k), zeros(width)
         self.back = zeros(groups, width // groups, k)  # U

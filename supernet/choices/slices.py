@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from supernet.choices.reweight import Index
 from supernet.space import Form
+from supernet.strict import LETTERS
 
 NONE = Form("none", ".", 0)
 EVERY = slice(None)
@@ -17,7 +18,7 @@ EVERY = slice(None)
 
 def sized(word: str, sizes: tuple[int, ...], cost: Callable[[int], int]) -> tuple[Form, ...]:
     """A form for each size, as lora8. Its letter is the size where that is one digit, else a capital."""
-    capitals = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    capitals = iter(LETTERS)
     return tuple(Form(f"{word}{k}", str(k) if k < 10 else next(capitals), cost(k)) for k in sizes)
 
 

@@ -27,6 +27,7 @@ def load(settings: DataSettings, image_size: int) -> Data:
         val=take(drawn.val),
         classes=tuple(str(label) for label in range(10)),
         tests=MappingProxyType({"test": partial(take, drawn.rest)}),
+        drawn=True,
     )
 
 

@@ -63,6 +63,7 @@ def _drawn(root: Path, settings: DataSettings, image_size: int) -> Data:
         val=listing.take(drawn.val).open(image_size),
         classes=classes,
         tests=MappingProxyType({"test": partial(listing.take(drawn.rest).open, image_size)}),
+        drawn=True,
     )
 
 

@@ -35,6 +35,11 @@ class Split:
         """sha256 of images, labels and shape, in their order; where the examples came from plays no part."""
         return self._digest
 
+    def identities(self) -> np.ndarray:
+        """(n,) uint64, a hash of each image: the same in whatever split it is."""
+        found = (hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in self.images)
+        return np.frombuffer(b"".join(found), np.uint64)
+
     @cached_property
     def _digest(self) -> str:
         digest = hashlib.sha256(repr(self.images.shape).encode())
@@ -61,6 +66,7 @@ class Data:
     val: Split
     classes: tuple[str, ...]  # name of each label
     tests: Mapping[str, Callable[[], Split]]  # name -> opener, which raises Missing once the files are gone
+    drawn: bool = False  # whether the test set is what the drawing of train and val left
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("Data does not travel, because it can open the test sets: send its train or val split")

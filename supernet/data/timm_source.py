@@ -1,14 +1,15 @@
 """Data sets by a name of timm's `create_dataset`: `torch/cifar10`, `hfds/OWNER/NAME`, `tfds/NAME`, or none: a folder.
 
 train and val are drawn with the seed from the data set's training split, test is its test split, or its validation
-split where it has no other. Nothing is downloaded by torchvision's sources: their files belong under data.root.
+split where it has no other with labels. Nothing is downloaded by torchvision's sources: their files belong under
+data.root.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +30,7 @@ _TEST = ("test", "validation", "valid", "val")
 
 def load(settings: DataSettings, image_size: int) -> Data:
     """Decode the examples drawn from the training split. Raises BadInput for a data set that timm cannot open."""
-    dataset = _open(settings, _TRAIN)
+    dataset = next(_opened(settings, _TRAIN))
     labels = _labels(dataset)
     classes = _class_names(dataset) or tuple(str(label) for label in range(1 + int(labels.max(initial=0))))
     name = settings.name or str(settings.root)
@@ -43,32 +44,48 @@ def load(settings: DataSettings, image_size: int) -> Data:
 
 
 def _open_test(settings: DataSettings, classes: tuple[str, ...], source: str, image_size: int) -> Split:
-    dataset = _open(settings, _TEST)
-    labels, names = _labels(dataset), _class_names(dataset)
+    """The first test split whose examples all have labels: those of a challenge are -1."""
+    for dataset in _opened(settings, _TEST):
+        labels = _labels(dataset)
+        if (labels >= 0).all():
+            labels = _as_in_train(labels, _class_names(dataset), classes, source)
+            return _split(dataset, np.arange(len(labels)), labels, classes, source, image_size)
+    raise BadInput(f"{source}: no split has labels for all its examples (tried {', '.join(_TEST)})")
+
+
+def _as_in_train(labels: np.ndarray, names: tuple[str, ...], classes: tuple[str, ...], source: str) -> np.ndarray:
+    """A test split may lack a class, and number the others differently: (n,) labels, numbered as `classes`."""
     foreign = sorted(set(names) - set(classes))
     if foreign:
         raise BadInput(f"{source}: there is no class {foreign[0]!r} among those of train")
-    if names:  # a test split may lack a class, and number the others differently
-        labels = np.array([classes.index(name) for name in names], np.int64)[labels]
-    return _split(dataset, np.arange(len(labels)), labels, classes, source, image_size)
+    if not names:
+        return labels
+    _require_labels(labels, np.arange(len(labels)), len(names), source)
+    renumbered: np.ndarray = np.array([classes.index(name) for name in names], np.int64)[labels]
+    return renumbered
 
 
-def _open(settings: DataSettings, splits: Sequence[str]) -> Any:
-    """The first of `splits` that timm can open. Raises BadInput, or Missing for the test split."""
+def _opened(settings: DataSettings, splits: Sequence[str]) -> Iterator[Any]:
+    """Those of `splits` that timm can open, one at least. Raises BadInput, or Missing for the test split."""
     from timm.data import create_dataset
 
     name, prefix = settings.name or "", (settings.name or "").partition("/")[0].lower()
     if name and prefix not in _PREFIXES:
         raise BadInput(f"data.name {name!r}: expected one that starts with {', '.join(p + '/' for p in _PREFIXES)}")
     if not name or name.lower() in ("torch/image_folder", "torch/folder"):
-        return create_dataset(name, root=str(_split_folder(settings, splits)), search_split=False)
+        yield create_dataset(name, root=str(_split_folder(settings, splits)), search_split=False)
+        return
     errors: list[Exception] = []
     for split in splits:
         try:
             with contextlib.redirect_stdout(sys.stderr):  # readers print what is missing
-                return create_dataset(name, root=settings.root, split=split, download=False)
+                dataset = create_dataset(name, root=settings.root, split=split, download=False)
         except Exception as error:  # torchvision, datasets and tensorflow_datasets each raise their own
             errors.append(error)
+        else:
+            yield dataset
+    if len(errors) < len(splits):
+        return
     kind = Missing if splits is _TEST else BadInput
     raise kind(
         f"data.name {name!r}: its {splits[0]} split could not be opened ({type(errors[0]).__name__}: {errors[0]}). "
@@ -88,33 +105,35 @@ def _split_folder(settings: DataSettings, splits: Sequence[str]) -> Path:
 
 
 def _labels(dataset: Any) -> np.ndarray:
-    """(n,) int64, without decoding where the data set knows its labels."""
+    """(n,) int64, without decoding where the data set knows its labels; below 0 where an example has none."""
     reader = getattr(dataset, "reader", dataset)
     if hasattr(reader, "targets"):
         labels = reader.targets
     elif hasattr(reader, "samples"):
         labels = [label for _, label in reader.samples]
     elif hasattr(reader, "iter_targets"):
-        labels = list(reader.iter_targets())
+        labels = [-1 if label is None else label for label in reader.iter_targets()]
     else:
         labels = [label for _, label in dataset]
-    return np.asarray(labels, np.int64).reshape(-1)
+    found = np.asarray(labels, np.int64)
+    return found if found.ndim == 1 else found[:, 0]  # QMNIST's have the writer and more behind the class
 
 
 def _class_names(dataset: Any) -> tuple[str, ...]:
-    """In the order of the labels; empty where the data set does not tell."""
+    """In the order of the labels, the first of synonyms; empty where the data set does not name each."""
     reader = getattr(dataset, "reader", dataset)
     numbered: dict[str, int] = getattr(reader, "class_to_idx", None) or {}
-    return tuple(str(name) for name in sorted(numbered, key=lambda name: numbered[name]))
+    names: dict[int, str] = {}
+    for name, number in numbered.items():
+        names.setdefault(number, str(name))
+    return tuple(names[number] for number in sorted(names)) if set(names) == set(range(len(names))) else ()
 
 
 def _split(
     dataset: Any, indices: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], source: str, image_size: int
 ) -> Split:
     labels = labels[indices]
-    wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
-    if len(wrong):
-        raise BadInput(f"{source}[{indices[wrong[0]]}]: label {labels[wrong[0]]} is not in 0 to {len(classes) - 1}")
+    _require_labels(labels, indices, len(classes), source)
     names = tuple(f"{source}[{index}]" for index in indices)
     images = np.empty((len(indices), image_size, image_size, 3), np.uint8)
     if not _streams(dataset):
@@ -126,6 +145,13 @@ def _split(
         if index in rows:
             images[rows[index]] = squash(image, image_size)
     return Split(images, labels, names)
+
+
+def _require_labels(labels: np.ndarray, indices: np.ndarray, classes: int, source: str) -> None:
+    """Raises BadInput on a label that is none of a class."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        raise BadInput(f"{source}[{indices[wrong[0]]}]: label {labels[wrong[0]]} is not in 0 to {classes - 1}")
 
 
 def _streams(dataset: Any) -> bool:

@@ -5,14 +5,18 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from dataclasses import asdict
+from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from db import lookup, schema
 from db.engine import connect, writing
 from db.errors import NotFound, StoreError
+from db.models import SupernetRow
 from db.proposals import propose
+from db.records import Supernet
 from db.store import Store, open_store
 
 
@@ -66,6 +70,17 @@ def test_a_connection_that_the_server_ended_is_replaced(searched: Store, databas
         connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
     other.dispose()
     assert searched.campaign("digits").name == "digits"
+
+
+def test_a_supernet_that_two_campaigns_record_at_once_is_the_latest(store: Store) -> None:
+    one, two = (Supernet("recipe", name, f"runs/{name}", 10, 1.5, datetime.now(UTC)) for name in ("one", "two"))
+    with ThreadPoolExecutor(1) as second, writing(store._engine) as first:
+        first.execute(insert(SupernetRow).values(**asdict(one)))
+        waiting = second.submit(store.record_supernet, two)
+        assert wait([waiting], timeout=0.2).not_done == {waiting}
+        first.commit()
+        assert waiting.result(10) == two
+    assert store.supernet("recipe") == two
 
 
 def test_writes_of_one_campaign_come_one_after_the_other(searched: Store, proposals) -> None:

@@ -210,6 +210,23 @@ def test_a_database_that_is_not_there_is_not_made(refused: Callable[..., str], a
     assert "glora-search.db" in refused(*arguments, code=NOT_FOUND)
 
 
+@pytest.mark.parametrize("tables", [True, False])
+def test_a_check_of_a_database_does_not_show_its_password(
+    command: Command, postgres: Callable[..., Any], tables: bool
+) -> None:
+    with postgres(tables=tables) as address:
+        said = command("db", "check", "--db", address.replace("postgres@", "postgres:pa55@"))
+    shown = said.out if tables else said.err
+    assert said.code == (0 if tables else USAGE)
+    assert "postgres:***@" in shown
+    assert ("are sound" if tables else "schema none, newest is") in shown
+    assert "pa55" not in said.out + said.err
+
+
+def test_a_limit_that_no_database_can_count_to_is_refused(refused: Callable[..., str]) -> None:
+    assert "--limit" in refused("candidates", "tiny", "--limit", 10**30)
+
+
 # ---- beside a campaign that is finished
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from db.errors import NameTaken
 from db.records import State
 from glora_search.inputs import prepare
+from glora_search.shared_weights import recipe_of
+from supernet.checkpoint import load_trained, save_trained
 from supernet.data import load_data
+from supernet.evaluation import NotFinite, Scorer
 from supernet.exported import accuracy, load_export
 from supernet.numerics import probe
 from supernet.verification import verify
@@ -192,6 +197,57 @@ def test_what_training_computes_does_not_depend_on_the_number_of_workers(finishe
         prepare(finished.settings(workers={"backend": "ray", "count": count})).training(numerics) for count in (1, 3)
     )
     assert one.numerics == three.numerics
+
+
+def test_a_subnet_of_the_report_that_cannot_be_scored_has_no_row_and_ends_nothing(
+    finished: Any, workshop: Any, watching: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest, score = prepare(finished.settings()).space.largest, Scorer.score
+
+    def fails(scorer: Scorer, genome: str, *arguments: Any) -> Any:
+        if genome == largest:
+            raise NotFinite("The loss of 3 examples is not finite.")
+        return score(scorer, genome, *arguments)
+
+    monkeypatch.setattr(Scorer, "score", fails)
+    display = watching()
+    report = workshop.launch(display)
+    assert set(report["baselines"]) == {"linear_probe", "random_subnet", "scaled_lora"}
+    assert report["test_accuracy"] == finished.launch()["test_accuracy"]
+    (said,) = (note for note in display.notes if "could not be scored" in note)
+    assert said.startswith("1 of the subnets")
+
+
+def test_the_linear_probe_is_of_the_backbone_alone_also_where_every_subnet_has_numbers(
+    finished: Any, workshop: Any
+) -> None:
+    space = {
+        "name": "vpt_deep",
+        "options": {"prompt": {"lengths": [4, 2]}},
+        "forms": {"prompt": ["prompt4", "prompt2"]},
+    }
+    report = workshop.launch(space=space, search={"generations": 0, "population": 3})
+    assert report["baselines"]["linear_probe"] == finished.launch()["baselines"]["linear_probe"]
+
+
+def test_a_supernet_that_another_campaign_trained_meanwhile_is_taken(
+    finished: Any, workshop: Any, watching: Any
+) -> None:
+    """Two of one recipe need not have the same bits, and the other one may be searching it."""
+    trained, about = load_trained(finished.places.supernet(recipe_of(prepare(finished.settings()))))
+    other = replace(trained, tensors={name: array * np.float32(1.01) for name, array in trained.tensors.items()})
+
+    class Meanwhile(watching):  # type: ignore[misc]
+        def note(self, text: str) -> None:
+            super().note(text)
+            if text.startswith("Temperature"):
+                save_trained(other, workshop.places.supernet(about["recipe"]), about)
+
+    display = Meanwhile()
+    workshop.launch(display)
+    with workshop.store() as store:
+        assert store.campaign("tiny").fingerprint == other.fingerprint
+    assert any("trained from the same recipe meanwhile" in note for note in display.notes)
 
 
 @pytest.mark.timeout(200)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from db.records import Candidate, Status
-from glora_search.choice import behind, choose, compared, is_near
+from glora_search.choice import behind, choose, compared, is_near, sure
 from glora_search.finalists import Finalist
 from glora_search.ranking import Rank
 from glora_search.statistics import mcnemar, wilson
@@ -85,7 +85,7 @@ def test_the_method_is_chosen_unless_the_best_of_so_many_is_surely_better(
         return
     method = field[number]
     differences = method.quanta * QUANTUM - best.quanta * QUANTUM
-    errors = stats.norm.isf(0.05 / candidates)
+    errors = stats.t.isf(0.05 / candidates, N - 1)
     surely = differences.mean() > errors * stats.sem(differences) + 1e-12
     assert chosen is (best if surely and method is not best else method)
 
@@ -98,6 +98,15 @@ def test_the_more_candidates_the_surer_the_best_has_to_be() -> None:
     assert 1.96 < behind(method, best) < 2.1
     assert choose([method, best], "loss", "surely_better", "g0", 1) is best
     assert choose([method, best], "loss", "surely_better", "g0", 50) is method
+
+
+@pytest.mark.parametrize("examples", [5, 20, 200])
+def test_the_best_of_so_many_that_are_no_better_is_seldom_surely_better(examples: int) -> None:
+    """In one search of twenty at most, however few the images are."""
+    draws = np.random.default_rng(0).normal(size=(20_000, examples))
+    ahead = draws.mean(axis=1) / (draws.std(axis=1, ddof=1) / examples**0.5)
+    assert (ahead > sure(50, examples)).mean() == pytest.approx(0.05 / 50, abs=7e-4)
+    assert sure(50, 1) == np.inf
 
 
 def test_a_search_without_a_method_chooses_its_best() -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ import yaml
 from PIL import Image
 
 from supernet.backbone import load_backbone
+from supernet.data import load_data
+from supernet.data.seen import seen
 from supernet.export import Subnet, export
-from supernet.settings import BackboneSettings, SpaceSettings
+from supernet.settings import BackboneSettings, DataSettings, SpaceSettings
 from supernet.training import adapt
 
 Command = Callable[..., Any]
@@ -237,6 +240,64 @@ def test_evaluate_on_the_campaigns_config_gives_the_reported_accuracy(
     scored = json.loads(command("evaluate", report["export"], "--data", config, "--format", "json").out)
     assert scored["accuracy"] == pytest.approx(report["test_accuracy"], abs=1e-9)
     assert scored["examples"] == 60
+
+
+@pytest.fixture
+def of_digits(weights: Path, trained_of: Any, tmp_path: Path) -> Path:
+    """An export of a subnet that was trained on digits, of which few were drawn with a seed of its own."""
+    settings = BackboneSettings(model="test_vit", weights=str(weights), image_size=32)
+    backbone, space = load_backbone(settings, classes=10), SpaceSettings(name="bitfit")
+    genome = adapt(backbone, space, 0).space.largest
+    data = DataSettings(source="digits", train=100, val=50, seed=7)
+    known = seen(data, load_data(data, 32))
+    subnet = Subnet(backbone, space, trained_of(backbone, space), genome, tuple("0123456789"), "tiny", {}, known)
+    return export(subnet, tmp_path / "of digits")
+
+
+def test_evaluate_draws_the_splits_that_the_campaign_drew(command: Command, of_digits: Path, tmp_path: Path) -> None:
+    for split, examples in (("test", 1797 - 150), ("val", 50)):
+        said = command("evaluate", of_digits, "--data", "digits", "--split", split, "--format", "json")
+        assert json.loads(said.out)["examples"] == examples
+
+
+def test_a_test_split_that_may_hold_images_which_were_trained_on_is_refused(
+    command: Command, of_digits: Path, in_finished: Any, tmp_path: Path
+) -> None:
+    config = tmp_path / "other.yaml"
+    config.write_text(yaml.safe_dump(in_finished.config() | {"data": {"source": "digits", "train": 100, "val": 50}}))
+    said = command("evaluate", of_digits, "--data", config)
+    assert (said.code, said.out) == (2, "")
+    assert "are not those that the export was trained and chosen on" in said.err
+    manifest = json.loads((of_digits / "export.json").read_text())
+    del manifest["data"]  # as earlier versions wrote it
+    (of_digits / "export.json").write_text(json.dumps(manifest))
+    said = command("evaluate", of_digits, "--data", "digits")
+    assert (said.code, said.out) == (2, "")
+    assert "does not say which images it was trained on" in said.err
+    assert command("evaluate", of_digits, "--data", "digits", "--split", "val").code == 0
+    assert command("evaluate", of_digits, "--data", config).code == 0
+
+
+def test_an_export_knows_the_data_that_its_campaign_had(command: Command, in_finished: Any, at: list[str]) -> None:
+    report = json.loads(command("status", "tiny", *at, "--format", "json").out)
+    manifest = json.loads((in_finished.folder / report["export"] / "export.json").read_text())
+    settings = DataSettings.model_validate(manifest["data"]["settings"])
+    assert settings.root == in_finished.config()["data"]["root"]
+    assert manifest["data"] == seen(settings, load_data(settings, 32))
+
+
+def test_a_program_that_would_be_unpickled_is_not_verified(
+    command: Command, weights: Path, trained_of: Any, tmp_path: Path
+) -> None:
+    settings = BackboneSettings(model="test_vit", weights=str(weights), image_size=32)
+    backbone, space = load_backbone(settings, classes=3), SpaceSettings(name="control")
+    genome = adapt(backbone, space, 0).space.largest
+    folder = export(Subnet(backbone, space, trained_of(backbone, space), genome, tuple("012"), "tiny"), tmp_path / "to")
+    with ZipFile(folder / "model.pt2", "a") as archive:
+        archive.writestr("model/data/constants/custom_obj_0", b"")
+    said = command("verify", folder)
+    assert (said.code, said.out) == (2, "")
+    assert "holds model/data/constants/custom_obj_0" in said.err
 
 
 def test_the_chosen_candidate_is_exported_with_best_or_without(

@@ -317,6 +317,17 @@ def test_rows_of_a_version_that_trained_otherwise_are_of_another_config(workshop
         ledger.longer("lora")
 
 
+def test_rows_whose_training_computed_other_numbers_are_not_gone_on_with(workshop: Any) -> None:
+    ledger = ledger_of(workshop)
+    with ledger.held():
+        ledger.keep_longer("lora", LONGER, Pace(1.0, 1.0, 1.0))
+    (path,) = ledger.folder.glob("lora*")
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps(kept | {"numbers": kept["numbers"] - 1}))
+    with pytest.raises(BadInput, match="whose training computes other numbers"):
+        ledger.longer("lora")
+
+
 # ---- the picture
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from glora_search.control import Paused
+from glora_search.drawing import Drawing
 from glora_search.evolution import Evaluate, evolve
 from glora_search.settings import SearchSettings
 from supernet.errors import BadInput
@@ -112,3 +113,19 @@ def test_what_is_known_is_generation_0_and_costs_nothing(small: Space, answer: C
     new = [each.genome for generation in more[1:] for each in generation.proposals]
     assert len(new) == 3
     assert not set(new) & set(start)
+
+
+def test_after_a_start_from_what_is_known_the_method_is_the_first_that_is_new(
+    small: Space, answer: Callable[..., Evaluate]
+) -> None:
+    genomes = list(small.feasible())
+    settings = SearchSettings(population=5, parents=2, crossover=2, mutation=2, generations=4, budget=6)
+    for start, fixed in ((genomes[:7], genomes[9]), (genomes[:7], genomes[3])):
+        method = Drawing(small.draw, (fixed,))
+        generations = list(evolve(small, settings, 0, answer(), start, method))
+        new = [each for generation in generations[1:] for each in generation.proposals]
+        assert len(new) == 6
+        assert [(each.genome, each.operator) for each in new if each.operator == "fixed"] == (
+            [] if fixed in start else [(fixed, "fixed")]
+        )
+        assert fixed in start or new[0].genome == fixed

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from supernet.calibration import SUBNETS, TEMPERATURES, Calibrated, CalibrationTask, answers, tempered
+from supernet.calibration import SUBNETS, TEMPERATURES, Calibrated, CalibrationTask, answers, best_of, tempered
 from supernet.draws import drawn
 from supernet.evaluation import ScoringTask
 from supernet.randomness import stream
@@ -83,3 +83,9 @@ def test_subnets_are_drawn_as_training_drew(scoring: ScoringTask, monkeypatch: p
         return sum(a == b for a, b in zip(genome, largest, strict=True))
 
     assert sum(map(kept, near)) > 1.5 * sum(map(kept, seen[SUBNETS:]))
+
+
+def test_a_subnet_whose_logits_are_not_finite_has_no_say() -> None:
+    losses = np.linspace(1, 2, len(TEMPERATURES))[::-1]
+    assert best_of([losses, losses]) == best_of([np.full(len(TEMPERATURES), np.nan), losses]) == TEMPERATURES[-1]
+    assert best_of([np.full(len(TEMPERATURES), np.inf)]) == 1

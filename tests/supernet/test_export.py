@@ -159,6 +159,7 @@ def test_the_manifest_and_the_card_say_what_it_is(subnet: Subnet, pristine: Path
     assert manifest["genome"] == subnet.genome
     assert manifest["campaign"] == "digits"
     assert manifest["figures"] == {"test accuracy": 0.875}
+    assert manifest["data"] is None
     assert manifest["fingerprint"] == subnet.trained.fingerprint
     assert set(manifest["sha256"]) == FILES - {"export.json"}
     card = (pristine / "README.md").read_text()
@@ -336,6 +337,7 @@ def test_what_does_not_merge_is_a_program_that_torch_alone_loads(
     card = (folder / "README.md").read_text()
     assert said(manifest["outcomes"]) in card
     assert "timm cannot load this folder" in card
+    assert "do not load one of a source that\nyou do not trust" in card
     assert "GLoRA" not in card
     assert _by_the_card(card, folder, split_of(1).images[0]) == classify(load_export(folder), split_of(1).images)[0][0]
     export(subnet, folder)

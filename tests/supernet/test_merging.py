@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from supernet.choices.glora import E
+from supernet.choices.glora import A
 from supernet.merging import Merger, merge_into
 from supernet.model import OpSite, Supernet
 from supernet.settings import SpaceSettings
@@ -165,7 +165,7 @@ def test_a_layer_whose_forms_stay_as_they_were_is_not_written_again(pair_of: Pai
 
 def test_a_merge_that_breaks_off_is_made_again(pair_of: PairOf, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, supernet = pair_of(SpaceSettings())
-    expected, merger, add = copy.deepcopy(plain), Merger(plain, supernet), E.add
+    expected, merger, add = copy.deepcopy(plain), Merger(plain, supernet), A.add
     none, largest = supernet.space.encode({g.name: "none" for g in supernet.space.genes}), supernet.space.largest
     merger.merge(none)
 
@@ -174,10 +174,10 @@ def test_a_merge_that_breaks_off_is_made_again(pair_of: PairOf, monkeypatch: pyt
         raise MemoryError
 
     with monkeypatch.context() as broken:
-        broken.setattr(E, "add", breaks)
+        broken.setattr(A, "add", breaks)
         with pytest.raises(MemoryError):
             merger.merge(largest)
-    assert E.add is add
+    assert A.add is add
     merger.merge(none)
     merge_into(expected, supernet, none)
     assert_identical(plain, expected)

@@ -15,6 +15,7 @@ from timm.models.vision_transformer import ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
 from supernet import choices, tables
+from supernet.choices.slices import sized
 from supernet.delta import delta_of
 from supernet.errors import BadInput
 from supernet.evaluation import ScoringTask
@@ -22,7 +23,7 @@ from supernet.merging import merge_into
 from supernet.model import Supernet
 from supernet.settings import SpaceSettings, TrainingSettings
 from supernet.space import Gene, Space
-from supernet.spaces import choices_of, space_of, table_of
+from supernet.spaces import choices_of, options_of, space_of, table_of
 from supernet.trained import Trained, recipe
 from supernet.training import TrainingTask
 
@@ -337,6 +338,11 @@ def test_a_config_writes_down_a_mix_of_methods(pair_of: PairOf, images: Tensor) 
         ({"options": {"rank": [4]}}, r"space.options.lora: lora has no option 'rank'.*Did you mean 'ranks'"),
         ({"options": {"ranks": [0]}}, r"space.options.lora.ranks.0: .*greater than 0; got 0"),
         ({"options": {"ranks": [17]}}, r"has 17, but a Linear of this backbone is 32 x 16"),
+        (
+            {"choice": "repadapter", "options": {"ranks": [3], "groups": 3}},
+            "groups is 3, which does not divide the width 16",
+        ),
+        ({"choice": "repadapter", "options": {"ranks": [3]}}, r"options.lora: ranks must be multiples of groups = 2"),
     ],
 )
 def test_a_row_that_cannot_stand_is_refused_with_the_reason(
@@ -345,6 +351,64 @@ def test_a_row_that_cannot_stand_is_refused_with_the_reason(
     settings = mix({"sites": "blocks.*.mlp.fc1", "gene": "lora", "choice": "lora", **row})
     with pytest.raises(BadInput, match=said):
         Supernet(vit_of(), settings, torch.Generator())
+
+
+SIZES = [
+    ("lora", "ranks"),
+    ("repadapter", "ranks"),
+    ("bottleneck", "ranks"),
+    ("control", "ranks"),
+    ("prefix", "lengths"),
+    ("head_adapter", "lengths"),
+    ("prompt", "lengths"),
+]
+
+
+def refused(choice: str, **options: list[float]) -> str:
+    """What is said of a row with these options."""
+    row = tables.row("blocks.*", "gene", choice, **options)
+    with pytest.raises(BadInput) as caught:
+        options_of(choices.named(choice), row, SpaceSettings())
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("choice", "setting"), [*SIZES, ("bottleneck", "scales")])
+def test_no_size_or_one_twice_is_refused(choice: str, setting: str) -> None:
+    for sizes in ([], [4, 4]):
+        said = refused(choice, **{setting: sizes})
+        assert said.startswith(f"space.options.gene.{setting}: expected one or more different numbers; got (")
+
+
+@pytest.mark.parametrize(("choice", "setting"), SIZES)
+def test_every_size_has_a_letter_and_more_are_refused(choice: str, setting: str) -> None:
+    sizes = [*range(2, 10, 2), *range(10, 62, 2)]
+    options = options_of(choices.named(choice), tables.row("*", "gene", choice, **{setting: sizes}), SpaceSettings())
+    forms = sized("size", getattr(options, setting), lambda size: size)
+    assert len({form.letter for form in forms}) == len(sizes) == 30
+    said = refused(choice, **{setting: [*sizes, 62]})
+    assert said.startswith(f"space.options.gene.{setting}: expected at most 26 numbers above 9")
+
+
+def test_every_rank_and_scale_has_a_letter_and_more_are_refused() -> None:
+    scales = [number / 4 for number in range(1, 14)]
+    row = tables.row("*", "gene", "bottleneck", ranks=[4, 2], scales=scales)
+    options = options_of(choices.named("bottleneck"), row, SpaceSettings())
+    made = choices.named("bottleneck")(16, 2, options, torch.Generator())
+    assert len({form.letter for form in made.forms}) == 27
+    said = refused("bottleneck", ranks=[4, 2], scales=[*scales, 9.0])
+    assert said.startswith("space.options.gene.scales: expected at most 26 forms, a scale for each of the ranks; got")
+    assert "different" in refused("bottleneck", scales=[0.1, 0.10000001]), "both would be rank8x0.1"
+
+
+def test_a_gene_twice_at_one_place_is_refused(vit_of: Callable[..., VisionTransformer]) -> None:
+    several, one = {"sites": "blocks.*.mlp.*", "gene": "lora"}, {"sites": "blocks.1.mlp.fc2", "gene": "lora"}
+    settings = mix({**several, "choice": "lora"}, {**one, "choice": "repadapter"})
+    with pytest.raises(
+        BadInput, match=r"^space\.rows: blocks\.1\.mlp\.fc2 has the gene 'lora' twice; name one of them"
+    ):
+        Supernet(vit_of(), settings, torch.Generator())
+    apart = mix({**several, "choice": "lora"}, {**one, "gene": "adapter", "choice": "repadapter"})
+    assert len(Supernet(vit_of(), apart, torch.Generator()).space.genes) == 5
 
 
 @pytest.mark.parametrize(
@@ -437,7 +501,7 @@ class Lift(nn.Module):
     class Options(Settings):
         """There are none."""
 
-    on, needs_bias = ("linear",), True
+    on, needs_bias, weighs = ("linear",), True, False
 
     def __init__(self, out, width, options, generator):
         super().__init__()

@@ -1,6 +1,7 @@
 import ast
 import hashlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from supernet import standalone
 from supernet.backbone import Backbone
-from supernet.errors import Corrupt, Missing
+from supernet.errors import BadInput, Corrupt, Missing
 from supernet.export import Subnet, export
 from supernet.settings import SpaceSettings
 from supernet.trained import Trained
@@ -67,6 +68,31 @@ def test_that_process_imports_nothing_of_ours() -> None:
     plain = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     tops = {str(name).split(".")[0] for name in froms | plain}
     assert tops - set(sys.stdlib_module_names) == {"timm", "torch", "safetensors"}
+
+
+@pytest.fixture
+def without_timm(tmp_path: Path) -> Path:
+    """A folder with a timm in it that is none."""
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages/timm.py").write_text("raise ModuleNotFoundError(\"No module named 'timm'\", name='timm')\n")
+    return tmp_path / "packages"
+
+
+def test_that_process_has_the_packages_of_this_one_and_says_which_is_missing(
+    pristine: Path, without_timm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(without_timm))
+    with pytest.raises(BadInput, match=r"digits cannot be verified: .* No module named 'timm'\. Install") as caught:
+        verify(pristine)
+    assert caught.type is BadInput, "the export may be whole"
+
+
+def test_that_process_imports_nothing_from_the_working_directory(
+    pristine: Path, without_timm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(without_timm)
+    monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}{without_timm / 'absent'}")
+    assert verify(pristine).loads_with == "timm"
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "delta.safetensors", "README.md"])

@@ -52,6 +52,13 @@ def test_each_gene_that_is_not_none_is_taken_out_alone(small: Space) -> None:
         variants(genes, "v4v", "c.*")
 
 
+def test_a_gene_of_a_third_is_found_by_the_name_that_is_printed() -> None:
+    names = ("blocks.3.attn.qkv[q].lora", "blocks.3.attn.qkv[v].lora", "blocks.3.attn.qkvq.lora")
+    genes: list[Any] = [{"name": name, "alphabet": {"4": "lora4", ".": "none"}} for name in names]
+    for pattern in (names[0], "*[q].*"):
+        assert [each.gene for each in variants(genes, "444", pattern)] == [names[0]]
+
+
 def test_a_change_that_breaks_a_chain_is_not_asked_for(small: Space) -> None:
     forms = (*small.genes[1].forms, Form("vector2", "w", 2))
     space = Space(tuple(Gene(f"{block}.A", forms) for block in range(4)), (Chain((0, 1, 2, 3), (0, 3, 4)),))

@@ -6,10 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from glora_search.anatomy.survivors import method_of
 
 Command = Callable[..., Any]
 
@@ -44,6 +47,19 @@ def test_as_json_every_gene_and_form_has_a_row(asked: Callable[..., Any], in_fin
         assert 0 < row["draw"] < 1
         for group in ("top", "front"):
             assert 0 <= row[f"{group}_p"] <= row[f"{group}_adjusted"] <= 1
+
+
+def test_it_knows_the_method_that_draws_are_near(in_finished: Any) -> None:
+    """From what an evolution began with; from the report where it did not, but drew near it all the same."""
+    with in_finished.store() as store:
+        campaign, candidates = store.campaign("tiny"), store.candidates("tiny")
+    (begun,) = [each.genome for each in candidates if each.operator == "fixed"]
+    assert method_of(campaign, candidates) == begun == campaign.report["method"]["genome"]
+    drawn = [each for each in candidates if each.operator == "random"]
+    assert method_of(campaign, drawn) == begun
+    assert method_of(replace(campaign, report=None), drawn) is None
+    uniform = campaign.config | {"search": campaign.config["search"] | {"first": "uniform"}}
+    assert method_of(replace(campaign, config=uniform), drawn) is None
 
 
 @pytest.mark.parametrize(("by", "count"), [("layer", 48), ("kind", 8), ("depth", 12)])

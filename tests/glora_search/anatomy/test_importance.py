@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from glora_search.anatomy.deviations import LEVELS, SIGNIFICANT, holm
 from glora_search.anatomy.draws import draw_shares
 from glora_search.anatomy.importance import against, importance
 from supernet.chains import Chain
+from supernet.draws import near
+from supernet.methods import fixed_genome
 from supernet.space import Form, Gene, Space
 
 FORMS = (Form("ten", "A", 100), Form("five", "5", 50), Form("one", "1", 10), Form("none", ".", 0))
@@ -140,6 +143,54 @@ def test_in_a_chain_whether_a_gene_stands_is_counted_at_each_depth(
         assert {form: forms[form] / (1 - forms["none"]) for form in ("ten", "five", "one")} == pytest.approx(
             {"ten": 1 / 3, "five": 1 / 3, "one": 1 / 3}, abs=0.05
         )
+
+
+@pytest.fixture(scope="module")
+def near_scaled_lora(vit_b: Space, survivors_of: Callable[..., Any]) -> Any:
+    """Draws near a method that has LoRA at some depths only, of which a hundred are called the best for no reason."""
+    generator = np.random.default_rng(0)
+    method = fixed_genome(vit_b, "scaled_lora")
+    found = survivors_of(vit_b, [near(vit_b, method, generator) for _ in range(400)], "random", top=100)
+    return replace(found, method=method)
+
+
+def test_near_a_method_that_differs_between_depths_a_gene_is_judged_by_its_own_depth(
+    vit_b: Space, near_scaled_lora: Any
+) -> None:
+    found, forms = near_scaled_lora, vit_b.decode(near_scaled_lora.method)
+    shares = draw_shares(found.genes, found.draws, found.method)
+    products = [gene.name for gene in vit_b.genes if gene.name.endswith("mlp.fc1.B")]
+    assert {forms[name] for name in products} == {"lora4", "none"}
+    for name in products:
+        assert shares[name][forms[name]] == pytest.approx(1 / 2 + 1 / 2 / 4, abs=0.06)  # equation (1) of draws.py
+    assert [row for row in certain(importance(found)) if row[0] in products] == []
+    assert "at which the method that they are near has one form together" in against(found)
+
+
+def test_with_all_depths_pooled_the_methods_own_forms_would_be_called_important(
+    vit_b: Space, near_scaled_lora: Any
+) -> None:
+    """The negative control of the law above."""
+    assert [what for what, _ in certain(importance(replace(near_scaled_lora, method=None))) if ".B" in what]
+
+
+def test_draws_of_a_layer_kind_are_not_pooled_over_stages(survivors_of: Callable[..., Any]) -> None:
+    """Under a limit a form is rarer where it is dearer."""
+    space = Space(
+        tuple(
+            Gene(f"stages.{stage}.blocks.{block}.fc.A", (Form("vector", "v", 10**stage), Form("none", "n", 0)))
+            for stage in range(3)
+            for block in range(4)
+        )
+    )
+    generator = np.random.default_rng(0)
+    found = survivors_of(space, [space.draw(generator, 120) for _ in range(200)], "random")
+    shares = draw_shares(found.genes, found.draws)
+    at = [shares[f"stages.{stage}.blocks.0.fc.A"]["vector"] for stage in range(3)]
+    assert at[2] < at[0] - 0.1
+    assert all(shares[f"stages.{stage}.blocks.3.fc.A"]["vector"] == at[stage] for stage in range(3))
+    rows = importance(found)
+    assert {row["what"] for row in rows if row["level"] == "layer"} == {f"stages.{stage}.fc.A" for stage in range(3)}
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))

@@ -9,11 +9,24 @@ from typing import Any
 
 import pytest
 
-from glora_search.anatomy.costs import costs
+from glora_search.anatomy.costs import cost_of, costs
 from glora_search.anatomy.heatmaps import draw, short
 from glora_search.anatomy.layers import layers
 from glora_search.anatomy.loci import locus_of
-from supernet.space import Space
+from supernet.space import Form, Gene, Space
+
+KINDS = {"attn.qkv": 3, "mlp.fc1": 4}  # outputs, in widths
+STAGES = Space(  # of two blocks each, the second twice as wide, and what leads to it
+    tuple(
+        Gene(f"{site}.{support}", (Form("vector", "v", wide * width), Form("scalar", "s", 1), Form("none", "n", 0)))
+        for stage, width in enumerate((96, 192))
+        for site, wide in (
+            *((f"layers.{stage}.downsample.{part}", 2) for part in ("norm", "reduction") if stage),
+            *((f"layers.{stage}.blocks.{block}.{kind}", wide) for block in (0, 1) for kind, wide in KINDS.items()),
+        )
+        for support in "AE"
+    )
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +53,37 @@ def test_layers_of_one_kind_that_cost_differently_are_not_made_up(found: Any) ->
 
     odd = replace(found.candidates[0], params=found.candidates[0].params + 1)
     assert costs(found.genes, [odd, *found.candidates[1:]]) is None
+
+
+@pytest.fixture(scope="module")
+def in_stages(survived: Callable[..., Any], answer: Callable[..., Any]) -> Any:
+    return survived(STAGES, answer(), generations=2)
+
+
+def test_in_a_network_of_stages_a_form_costs_what_it_costs_in_its_stage(in_stages: Any) -> None:
+    known = costs(in_stages.genes, in_stages.candidates)
+    assert known is not None
+    for gene, space_gene in zip(in_stages.genes, STAGES.genes, strict=True):
+        for letter, form in gene["alphabet"].items():
+            assert cost_of(known, gene, letter) == space_gene.by_name[form].parameters
+
+
+@pytest.mark.parametrize(
+    ("by", "names"),
+    [
+        ("kind", ["layers.0.attn.qkv", "layers.0.mlp.fc1", "layers.1.downsample.norm", "layers.1.downsample.reduction",
+                  "layers.1.attn.qkv", "layers.1.mlp.fc1"]),
+        ("depth", ["every"] * 5),
+        ("layer", [*["attn.qkv", "mlp.fc1"] * 2, "downsample.norm", "downsample.reduction",
+                   *["attn.qkv", "mlp.fc1"] * 2]),
+    ],
+)  # fmt: skip
+def test_layers_of_a_network_of_stages_are_named(in_stages: Any, by: str, names: list[str]) -> None:
+    """A layer by its kind beside its depth, which holds the stage; a kind of a stage by both."""
+    found = layers(in_stages.genes, in_stages.top, None, by)
+    assert [layer.kind for layer in found] == names
+    if by == "depth":
+        assert [layer.depth for layer in found] == ["0.0", "0.1", "1", "1.0", "1.1"]
 
 
 @pytest.mark.parametrize(("by", "count"), [("layer", 48), ("kind", 4), ("depth", 12)])

@@ -24,6 +24,13 @@ def test_key_follows_contents_and_order_but_not_names() -> None:
     assert len({one.key(), turned.key(), relabelled.key(), split(1).key()}) == 4
 
 
+def test_an_image_has_one_identity_in_whatever_split_it_is() -> None:
+    one = split()
+    turned = Split(one.images[::-1], one.labels, one.examples)
+    assert one.identities().tolist() == turned.identities()[::-1].tolist()
+    assert len({*one.identities().tolist(), *split(1).identities().tolist()}) == 8
+
+
 def test_arrays_are_contiguous_and_read_only() -> None:
     turned = Split(split().images[::-1], split().labels[::-1], split().examples)
     assert turned.images.flags.c_contiguous

@@ -1,12 +1,14 @@
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import timm.data
+import torch
 from PIL import Image
-from torch.utils.data import IterableDataset
+from torch.utils.data import Dataset, IterableDataset
 
 from supernet.data import Data, load_data
 from supernet.errors import BadInput, Missing
@@ -87,6 +89,73 @@ def test_streams_are_read_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     indices = [int(name.split("[")[1][:-1]) for name in data.train.examples]
     assert data.train.images[:, 0, 0, 0].tolist() == indices
     assert data.train.labels.tolist() == [index % 2 for index in indices]
+
+
+class Labelled(Dataset[tuple[Image.Image, int]]):
+    """Images that are all alike, under these targets and names."""
+
+    def __init__(self, targets: Any, class_to_idx: dict[str, int]) -> None:
+        self.targets, self.class_to_idx = targets, class_to_idx
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return Image.new("RGB", (5, 5)), 0
+
+
+Splits = Callable[..., Data]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Splits:
+    def loaded(**splits: Labelled) -> Data:
+        """What is made of these splits, as timm opens them."""
+        monkeypatch.setattr(timm.data, "create_dataset", lambda *_, split, **__: splits[split])
+        return load(tmp_path, "hfds/anything")
+
+    return loaded
+
+
+NAMES = {"a": 0, "b": 1, "c": 2}
+TRAIN = Labelled([0, 1, 2] * 8, NAMES)
+
+
+def test_a_test_split_without_all_its_labels_gives_way_to_one_that_has_them(loaded: Splits) -> None:
+    for unlabelled in ([-1, -1, -1], [0, 1, -1]):
+        data = loaded(train=TRAIN, test=Labelled(unlabelled, NAMES), valid=Labelled([2, 0], {"a": 0, "c": 1, "b": 2}))
+        assert data.tests["test"]().labels.tolist() == [1, 0]
+
+
+def test_a_data_set_whose_test_splits_have_no_labels_is_not_scored(loaded: Splits) -> None:
+    data = loaded(train=TRAIN, test=Labelled([-1, -1], NAMES), validation=Labelled([-1, 0], {}))
+    with pytest.raises(BadInput, match=r"anything:test: no split has labels for all its examples .tried test, valid"):
+        data.tests["test"]()
+
+
+def test_a_label_beyond_the_names_of_the_test_split_is_refused(loaded: Splits) -> None:
+    data = loaded(train=TRAIN, test=Labelled([1, 2], {"b": 0, "c": 1}))
+    with pytest.raises(BadInput, match=r"test\[1\]: label 2 is not in 0 to 1"):
+        data.tests["test"]()
+
+
+@pytest.mark.parametrize(
+    ("numbered", "classes"),
+    [
+        ({"tench": 0, "Tinca tinca": 0, "shark": 1, "great white": 1}, ("tench", "shark")),
+        ({"shark": 1, "tench": 0, "white shark": 1}, ("tench", "shark")),
+        ({"tench": 0, "shark": 2}, ("0", "1")),
+    ],
+)
+def test_a_class_has_the_first_of_its_names_or_its_number(
+    loaded: Splits, numbered: dict[str, int], classes: tuple[str, ...]
+) -> None:
+    data = loaded(train=Labelled([0, 1] * 8, numbered), test=Labelled([1, 0], numbered))
+    assert data.classes == classes
+    assert data.tests["test"]().labels.tolist() == [1, 0]
+
+
+def test_the_first_of_several_columns_is_the_label(loaded: Splits) -> None:
+    columns = torch.tensor([[2, 7, 900], [0, 7, 901], [1, 7, 902]])
+    data = loaded(train=TRAIN, test=Labelled(columns, NAMES))
+    assert data.tests["test"]().labels.tolist() == [2, 0, 1]
 
 
 @pytest.mark.parametrize("name", ["torch/cifar10", "hfds/nobody/nothing", "tfds/nothing", "torch/unknown"])
