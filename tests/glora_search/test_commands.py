@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -295,6 +296,9 @@ def test_a_program_that_would_be_unpickled_is_not_verified(
     folder = export(Subnet(backbone, space, trained_of(backbone, space), genome, tuple("012"), "tiny"), tmp_path / "to")
     with ZipFile(folder / "model.pt2", "a") as archive:
         archive.writestr("model/data/constants/custom_obj_0", b"")
+    manifest = json.loads((folder / "export.json").read_text())
+    manifest["sha256"]["model.pt2"] = sha256((folder / "model.pt2").read_bytes()).hexdigest()
+    (folder / "export.json").write_text(json.dumps(manifest))  # whoever alters the one alters the other
     said = command("verify", folder)
     assert (said.code, said.out) == (2, "")
     assert "holds model/data/constants/custom_obj_0" in said.err
