@@ -61,10 +61,9 @@ class Forerunner:
 
     def step_back(self) -> None:
         """Leave the cores to whoever wants them. Niceness is a thread's own, and it may have several."""
-        if not self.alive:
-            return
-        with suppress(OSError):  # it died unnoticed, or a thread of it ended
-            for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
+        threads = Path(f"/proc/{self._process.pid}/task")
+        for thread in list(threads.iterdir()) if self.alive and threads.exists() else []:
+            with suppress(OSError):  # it ended meanwhile
                 os.setpriority(os.PRIO_PROCESS, int(thread.name), MODEST)
 
     def collect(self, seconds: float) -> tuple[Candidate, Outcome] | None:

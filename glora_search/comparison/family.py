@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glora_search.comparison.methods import LIMIT, named
-from glora_search.comparison.recipes import of_seed, whole
+from glora_search.comparison.recipes import least, of_seed, whole
 from glora_search.comparison.suites import DEFAULT, Suite
 from glora_search.display import Display
 from glora_search.inputs import Inputs, prepare
@@ -41,6 +41,11 @@ class Family:
             return None
         space = in_space(self.inputs, whole(self.settings.space)).space
         return space.parameters(named(LIMIT, space, self.settings.seed))
+
+    @property
+    def allowed(self) -> int | None:
+        """Parameters that ours may have, under the suite's rule and the config's limit."""
+        return least(self.settings.search.max_parameters, self.limit)
 
     @property
     def folder(self) -> Path:

@@ -10,9 +10,9 @@ from pathlib import Path
 from glora_search import report
 from glora_search.comparison.deploying import deployed
 from glora_search.comparison.family import Family, in_space
-from glora_search.comparison.methods import OURS, Fixed
+from glora_search.comparison.methods import Fixed
 from glora_search.comparison.outcome import Outcome, Scores
-from glora_search.comparison.recipes import alone, at_rate, campaign_of
+from glora_search.comparison.recipes import alone, at_rate
 from glora_search.control import Control
 from glora_search.inputs import Inputs
 from glora_search.interrupts import interrupts
@@ -21,7 +21,6 @@ from supernet.checkpoint import load_trained, save_trained
 from supernet.data import Split
 from supernet.errors import Corrupt
 from supernet.evaluation import ScoringTask
-from supernet.methods import within
 from supernet.numerics import Numerics
 from supernet.trained import Trained
 
@@ -33,7 +32,7 @@ def fixed(family: Family, method: str, row: Fixed, numerics: Numerics, longer: i
     """
     inputs = at_own_rate(in_space(family.inputs, row.space(family.settings.space)), row)
     seed, epochs = family.settings.seed, family.settings.training.epochs
-    genome = within(inputs.space, row.within, _limit(family)) if row.within else row.genome(inputs.space, seed)
+    genome = row.genome(inputs.space, seed, family.allowed)
     several = [epochs, longer] if longer is not None and longer > epochs else [epochs]
     trained = [_trained(family, inputs, method, genome, numerics, each) for each in several]
     scoring = ScoringTask(inputs.backbone, inputs.settings.space, trained[0], inputs.data.val, numerics.in_float32())
@@ -52,12 +51,6 @@ def fixed(family: Family, method: str, row: Fixed, numerics: Numerics, longer: i
         deployment=deployment,
         test_images=family.images(test),
     )
-
-
-def _limit(family: Family) -> int | None:
-    """Of the parameters that ours may have."""
-    settings = family.settings
-    return campaign_of(settings, OURS, settings.seed, family.limit, family.suite.kind).search.max_parameters
 
 
 def probed(family: Family, method: str, numerics: Numerics) -> Outcome:

@@ -15,7 +15,7 @@ from functools import partial
 
 from glora_search.comparison.recipes import at_random, reference, unchanged, whole
 from glora_search.settings import CampaignSettings
-from supernet.methods import SCALED_LORA, fixed_genome
+from supernet.methods import SCALED_LORA, fixed_genome, within
 from supernet.randomness import stream
 from supernet.settings import SpaceSettings
 from supernet.space import Space
@@ -33,11 +33,10 @@ class Probed:
 class Fixed:
     """A genome of a space, which may differ from the one that is searched."""
 
-    genome: Callable[[Space, int], str]  # (space, seed)
+    genome: Callable[[Space, int, int | None], str]  # (space, seed, parameters that ours may have)
     space: Callable[[SpaceSettings], SpaceSettings]
     rate: float = 1.0  # of the config's learning rates
     source: str = ""  # of another rate
-    within: str | None = None  # the fixed method of which what fits under ours' limit is trained instead
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,17 @@ class Searched:
     settings: Callable[[CampaignSettings], CampaignSettings]
 
 
-def named(method: str, space: Space, seed: int) -> str:
-    """A fixed method's genome, for any seed."""
+def named(method: str, space: Space, seed: int, limit: int | None = None) -> str:
+    """A fixed method's genome, for any seed and whatever ours may have."""
     return fixed_genome(space, method)
 
 
-def of_mean_size(space: Space, seed: int) -> str:
+def fitting(method: str, space: Space, seed: int, limit: int | None = None) -> str:
+    """What of a fixed method fits under ours' limit."""
+    return within(space, method, limit)
+
+
+def of_mean_size(space: Space, seed: int, limit: int | None = None) -> str:
     """Of DRAWS uniform draws the one of median size."""
     draws = [space.draw(stream(seed, "baseline", number)) for number in range(DRAWS)]
     return sorted(draws, key=space.parameters)[DRAWS // 2]
@@ -78,4 +82,4 @@ METHODS: Mapping[str, Method] = {
 }
 
 # rows that come when they are named: what the search begins with, to tell what the search itself is worth
-ASKED: Mapping[str, Method] = {SCALED_LORA: Fixed(partial(named, SCALED_LORA), whole, within=SCALED_LORA)}
+ASKED: Mapping[str, Method] = {SCALED_LORA: Fixed(partial(fitting, SCALED_LORA), whole)}

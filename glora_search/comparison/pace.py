@@ -37,7 +37,7 @@ def pace_of(family: Family, row: Fixed, numerics: Numerics) -> Pace:
     inputs = in_space(family.inputs, row.space(family.settings.space))
     task = inputs.training(numerics)
     training = alone(task.training, task.training.epochs)
-    genome = row.genome(inputs.space, family.settings.seed)
+    genome = row.genome(inputs.space, family.settings.seed, family.allowed)
     theirs = replace(task, training=training, genome=genome)
     return watched(family.pool, PaceTask(ours, theirs, family.inputs.data.val, numerics), Silent(), "pace")
 

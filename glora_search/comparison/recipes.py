@@ -67,15 +67,21 @@ def campaign_of(
     settings: CampaignSettings, method: str, seed: int, limit: int | None, kind: str = "compare"
 ) -> CampaignSettings:
     """The settings of a row's campaign: under the lower of the two limits, in a folder of its own."""
-    least = min((each for each in (settings.search.max_parameters, limit) if each is not None), default=None)
     changed = of_seed(settings, seed).model_copy(
         update={
             "name": f"{settings.name}.{kind}.{method}.{seed}",
-            "search": settings.search.model_copy(update={"max_parameters": least}),
+            "search": settings.search.model_copy(
+                update={"max_parameters": least(settings.search.max_parameters, limit)}
+            ),
             "export": settings.export.model_copy(update={"to": None}),
         }
     )
     return parse(changed.model_dump(mode="json"), f"the comparison's campaign {changed.name}")
+
+
+def least(*limits: int | None) -> int | None:
+    """The lowest of the limits there are."""
+    return min((each for each in limits if each is not None), default=None)
 
 
 def unchanged(settings: CampaignSettings) -> CampaignSettings:

@@ -304,13 +304,18 @@ def test_a_file_that_is_not_what_was_written_is_refused(workshop: Any) -> None:
         ledger.outcome("lora", 101)
 
 
-def test_rows_of_a_version_that_trained_otherwise_are_of_another_config(workshop: Any) -> None:
-    """A setting that it did not have is not read as today's default."""
+def written(workshop: Any) -> tuple[Ledger, Path, dict[str, Any]]:
+    """A ledger with one file, and what the file holds."""
     ledger = ledger_of(workshop)
     with ledger.held():
         ledger.keep_longer("lora", LONGER, Pace(1.0, 1.0, 1.0))
     (path,) = ledger.folder.glob("lora*")
-    kept = json.loads(path.read_text())
+    return ledger, path, json.loads(path.read_text())
+
+
+def test_rows_of_a_version_that_trained_otherwise_are_of_another_config(workshop: Any) -> None:
+    """A setting that it did not have is not read as today's default."""
+    ledger, path, kept = written(workshop)
     assert kept["config"]["training"].pop("vector_rate") == 5
     path.write_text(json.dumps(kept))
     with pytest.raises(NameTaken, match=r"training\.vector_rate: 1\.0 -> 5\.0"):
@@ -318,11 +323,7 @@ def test_rows_of_a_version_that_trained_otherwise_are_of_another_config(workshop
 
 
 def test_rows_whose_training_computed_other_numbers_are_not_gone_on_with(workshop: Any) -> None:
-    ledger = ledger_of(workshop)
-    with ledger.held():
-        ledger.keep_longer("lora", LONGER, Pace(1.0, 1.0, 1.0))
-    (path,) = ledger.folder.glob("lora*")
-    kept = json.loads(path.read_text())
+    ledger, path, kept = written(workshop)
     path.write_text(json.dumps(kept | {"numbers": kept["numbers"] - 1}))
     with pytest.raises(BadInput, match="whose training computes other numbers"):
         ledger.longer("lora")

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 from glora_search.comparison import recipes
-from glora_search.comparison.methods import METHODS, Searched, of_mean_size
+from glora_search.comparison.methods import METHODS, Fixed, Searched, of_mean_size
 from glora_search.comparison.pace import longer_epochs
 from glora_search.comparison.recipes import alone, at_rate, campaign_of, of_seed, reference, searching_table
 from glora_search.comparison.suites import ALL, DEFAULT, Suite, chosen
 from glora_search.inputs import prepare
 from glora_search.settings import CampaignSettings, SearchSettings, candidates, difference, parse, read_config
 from supernet.errors import BadInput
+from supernet.methods import within
 from supernet.pace import Pace
 from supernet.settings import Settings, SpaceSettings, TrainingSettings
 from supernet.space import Space
@@ -49,6 +50,15 @@ def test_methods_come_in_the_tables_order_with_ours_among_them(text: str, names:
 def test_what_the_search_begins_with_is_a_row_when_it_is_named() -> None:
     assert chosen("scaled_lora, lora") == (DEFAULT, ("lora", "scaled_lora", "ours"))
     assert chosen("default,scaled_lora") == (DEFAULT, (*NAMES[:-1], "scaled_lora", "ours"))
+
+
+@pytest.mark.parametrize("limit", [None, 300_000, 10**7])
+def test_that_row_has_no_more_parameters_than_ours_may_have(vit_b: Space, limit: int | None) -> None:
+    row = DEFAULT.rows["scaled_lora"]
+    assert isinstance(row, Fixed)
+    genome = row.genome(vit_b, 101, limit)
+    assert genome == within(vit_b, "scaled_lora", limit)
+    assert limit is None or vit_b.parameters(genome) <= limit
 
 
 def test_an_unknown_method_is_refused_with_the_nearest_name() -> None:
