@@ -59,11 +59,6 @@ class Supernet(nn.Module):
         """(batch, 3, height, width), normalised -> logits (batch, classes)."""
         return cast(Tensor, self.model(images))
 
-    def hold(self, dtype: torch.dtype) -> None:
-        """Keep the frozen weights of the sites in the precision of the forward pass too."""
-        for op in self.ops.values():
-            op.hold(dtype)
-
     @contextmanager
     def active(self, genome: str) -> Iterator[None]:
         """Within the context the model computes the subnet of this genome; afterwards what it computed before."""

@@ -28,8 +28,6 @@ class OpSite(nn.Module):
         self.op = op
         self.choices = nn.ModuleDict(cast("dict[str, nn.Module]", dict(choices)))
         self.forms: Mapping[str, str] = {}  # gene -> form, for each gene that is not `none`
-        self.held: Tensor | None
-        self.register_buffer("held", None, persistent=False)  # W0 in the precision of the forward pass, if another
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out), in the precision of autocast where it is on; an image where the op takes one."""
@@ -44,8 +42,7 @@ class OpSite(nn.Module):
     def _reweighted(self, x: Tensor) -> Tensor:
         weight, bias = self.op.weight, self.op.bias
         terms = (self._choice(gene).terms(form, weight, bias) for gene, form in self.forms.items())
-        held = weight if self.held is None else self.held
-        return reweighted_linear(x, weight, held.to(x.dtype), bias, sum(terms, start=Terms()))
+        return reweighted_linear(x, weight, bias, sum(terms, start=Terms()))
 
     def _replaced(self, x: Tensor) -> Tensor:
         """The op itself on the numbers of (1), which are few where it is no Linear."""
@@ -60,12 +57,6 @@ class OpSite(nn.Module):
         assert whole is not None
         numbers = {"weight": whole.view_as(self.op.weight)} | ({} if bias is None else {"bias": cast(Tensor, shifted)})
         return cast(Tensor, functional_call(self.op, numbers, (x,)))
-
-    def hold(self, dtype: torch.dtype) -> None:
-        """Keep the frozen weight in the precision of the forward pass too, so that autocast need not cast it."""
-        self.held = (
-            None if not isinstance(self.op, nn.Linear) or dtype == self.op.weight.dtype else self.op.weight.to(dtype)
-        )
 
     @torch.no_grad()
     def merge(self, forms: Mapping[str, str], weight: Tensor, bias: Tensor | None, scratch: Tensor) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from supernet.data import Split
     from supernet.model import Supernet
 
-NUMBERS = 6  # bump by hand when training would compute other numbers from the same recipe
+NUMBERS = 6  # bump by hand when training would compute other numbers from the same recipe, roundings aside
 
 
 @dataclass(frozen=True)

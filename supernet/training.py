@@ -102,7 +102,6 @@ class _Training:
         if task.initial is not None:
             task.initial.load_into(self.supernet, head_only=True)
         set_fused_attention(self.supernet, fused=device.type != "cpu")
-        self.supernet.hold(torch.bfloat16 if task.numerics.precision == "bfloat16" else torch.float32)
         self.images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, device)
         self.labels = torch.tensor(task.split.labels, device=device)  # (n,)
         self.always = [name for name in self.supernet.trained() if name.startswith("head.")]
