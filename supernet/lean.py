@@ -1,0 +1,113 @@
+"""timm without torch's compiler, for whoever imports this package first.
+
+torchvision's roi_align and timm's NaFlex models load torch._dynamo when they are imported: the one for a question that
+it asks when it is called, the other for a decorator. That takes longer than all the rest of timm, in every process. So
+while timm is imported a stand-in takes the question, and the decorator is torch's own lazy one. Each loads the compiler
+once it is called, and who asks for anything else of it gets it at once. A torch that has neither is left alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+COMPILER = "torch._dynamo"
+ASKED = "torch._dynamo.utils"  # by roi_align, for is_compile_supported
+
+
+class Timm(MetaPathFinder):
+    """Finds timm as ever, once, and has it loaded without the compiler."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != "timm":
+            return None
+        sys.meta_path.remove(self)
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Lean(spec.loader)
+        return spec
+
+
+class _Lean(Loader):
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ is not None
+        module.__spec__.loader = module.__loader__ = self._loader  # who asks the module about itself meets timm's own
+        with without_compiler():
+            self._loader.exec_module(module)
+
+
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """Within the context, importing torchvision and timm does not load torch._dynamo."""
+    import torch.compiler
+
+    try:
+        from torch._compile import _disable_dynamo as lazily_disabled
+    except ImportError:
+        yield
+        return
+    if COMPILER in sys.modules:
+        yield
+        return
+    disable, finder = torch.compiler.disable, _Compiler()
+    sys.modules[ASKED] = _StandIn(ASKED)
+    sys.meta_path.insert(0, finder)
+    torch.compiler.disable = lazily_disabled  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.compiler.disable = disable
+        sys.meta_path.remove(finder)
+        _leave()
+
+
+class _StandIn(ModuleType):
+    """For torch._dynamo.utils: everything in it but the one function loads the real one."""
+
+    def is_compile_supported(self, device_type: Any) -> Any:
+        return _real().is_compile_supported(device_type)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # the import system asks for these
+            raise AttributeError(name)
+        return getattr(_real(), name)
+
+
+class _Compiler(MetaPathFinder):
+    """Whoever does load the compiler meanwhile finds no stand-in in its place."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname == COMPILER:
+            _leave()
+        return None
+
+
+def _real() -> ModuleType:
+    _leave()
+    return importlib.import_module(ASKED)
+
+
+def _leave() -> None:
+    with suppress(KeyError):
+        if isinstance(sys.modules[ASKED], _StandIn):
+            del sys.modules[ASKED]
+
+
+if "timm" not in sys.modules:
+    sys.meta_path.insert(0, Timm())
