@@ -1,4 +1,4 @@
-"""timm is imported without torch's compiler, which is there all the same once it is asked for. Each in a new process."""
+"""timm is imported without torch's compiler, which is there once it is asked for. Each in a process of its own."""
 
 from __future__ import annotations
 
