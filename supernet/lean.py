@@ -1,7 +1,7 @@
 """timm without torch's compiler, for whoever imports this package first.
 
-torchvision's roi_align and timm's NaFlex models load torch._dynamo when they are imported: the one for a question that
-it asks when it is called, the other for a decorator. That takes longer than all the rest of timm, in every process. So
+torchvision and timm load torch._dynamo when they are imported: roi_align for a question that it asks when it is called,
+tensors of images and NaFlex models for a decorator. That takes longer than all the rest of timm, in every process. So
 while timm is imported a stand-in takes the question, and the decorator is torch's own lazy one. Each loads the compiler
 once it is called, and who asks for anything else of it gets it at once. A torch that has neither is left alone.
 """
@@ -22,23 +22,22 @@ ASKED = "torch._dynamo.utils"  # by roi_align, for is_compile_supported
 
 
 class Timm(MetaPathFinder):
-    """Finds timm as ever, once, and has it loaded without the compiler."""
+    """Finds timm as ever, and has it loaded without the compiler, the first time that it is loaded."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != "timm":
-            return None
-        sys.meta_path.remove(self)
-        spec = PathFinder.find_spec(fullname, path, target)
+        spec = PathFinder.find_spec(fullname, path, target) if fullname == "timm" else None
         if spec is not None and spec.loader is not None:
-            spec.loader = _Lean(spec.loader)
+            spec.loader = _Lean(spec.loader, self)
         return spec
 
 
 class _Lean(Loader):
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
+    """timm's own loader, but for the moment of loading."""
+
+    def __init__(self, loader: Loader, finder: Timm) -> None:
+        self._loader, self._finder = loader, finder
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
@@ -46,8 +45,13 @@ class _Lean(Loader):
     def exec_module(self, module: ModuleType) -> None:
         assert module.__spec__ is not None
         module.__spec__.loader = module.__loader__ = self._loader  # who asks the module about itself meets timm's own
+        with suppress(ValueError):
+            sys.meta_path.remove(self._finder)
         with without_compiler():
             self._loader.exec_module(module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
 
 
 @contextmanager
@@ -55,18 +59,18 @@ def without_compiler() -> Iterator[None]:
     """Within the context, importing torchvision and timm does not load torch._dynamo."""
     import torch.compiler
 
-    try:
-        from torch._compile import _disable_dynamo as lazily_disabled
-    except ImportError:
+    lazily = getattr(torch, "_compile", None) and getattr(torch._compile, "_disable_dynamo", None)
+    if lazily is None or COMPILER in sys.modules:
         yield
         return
-    if COMPILER in sys.modules:
-        yield
-        return
+
+    def disabled(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
+        return lazily(fn, recursive)
+
     disable, finder = torch.compiler.disable, _Compiler()
     sys.modules[ASKED] = _StandIn(ASKED)
     sys.meta_path.insert(0, finder)
-    torch.compiler.disable = lazily_disabled  # type: ignore[assignment]
+    torch.compiler.disable = disabled
     try:
         yield
     finally:

@@ -6,14 +6,15 @@ Of the frozen W0 no gradient is wanted, so those of the small factors come from 
 dz = dy down:
 
     dx = dy W       d_down = dy^T z       d_up = dz^T x       d_b = dy^T 1, in one product with d_down
-    (1 + gain) d_gain = sum over tokens of dy * y  -  b d_b  -  sum over k of down * d_down  (out, 1)
-                      = sum over tokens of x * dx  -  sum over k of up * d_up                (1, in), or its sum (1, 1)
+    (1 + gain) d_gain = sum over tokens of dy * (y - b)  -  sum over k of down * d_down      (out, 1)
+                      = sum over tokens of x * dx        -  sum over k of up * d_up          (1, in), or its sum (1, 1)
                                                                                              (2)
 
 The last is d_gain = sum of dy * (x W0^T), or of x * (dy W0), with W0 written as what (1) leaves of it: what W0 alone
 makes of x or dy would be a product more, or a pass more over the tokens. On a CPU with AMX such a pass takes a fifth
-of a product and more. Where a 1 + gain is too small to divide by, and on devices that would have to wait for the
-answer, the gain's gradient comes from the product that (2) avoids:
+of a product and more. The bias goes before the sum: after it a large one would leave its rounding. Where a 1 + gain is
+too small to divide by, and on devices that would have to wait for the answer, the gain's gradient comes from the
+product that (2) avoids:
 
     g = dy^T x      d_gain = sums of g * W0                                                  (3)
 
@@ -34,7 +35,7 @@ from torch.nn import functional as F
 from supernet.choices.reweight import Terms, added
 
 SLAB = 64  # rows of a product that are added up at once: a few hundred kilobytes of sums stay in a core's cache
-DIVISOR = 0.25  # the least |1 + gain| that equation (2) divides by: it makes roundings of y at most four times as large
+DIVISOR = 0.25  # the least |1 + gain| that equation (2) divides by
 
 
 def reweighted_linear(x: Tensor, weight: Tensor, bias: Tensor | None, terms: Terms) -> Tensor:
@@ -79,8 +80,9 @@ class _Reweighted(torch.autograd.Function):
         whole = _merged(weight, gain, down, up).to(x.dtype)
         y = F.linear(x, whole, None if bias is None else bias.to(x.dtype))
         ctx.by_row, ctx.by_column = by_row, divides and not by_row
-        kept = x if keeps_x else None, y if by_row else None, z
-        ctx.save_for_backward(*kept, whole, weight, gain, down, up, bias)
+        again = whole.dtype == weight.dtype  # to merge once more takes less than to hold all of a model's weights
+        kept = x if keeps_x else None, y if by_row else None, z, None if again else whole
+        ctx.save_for_backward(*kept, weight, gain, down, up, bias)
         return y
 
     @staticmethod
@@ -90,15 +92,18 @@ class _Reweighted(torch.autograd.Function):
         x, y, z, whole, weight, gain, down, up, bias = ctx.saved_tensors
         x_moves, _, gain_moves, down_moves, up_moves, bias_moves = ctx.needs_input_grad
         by_row, by_column = ctx.by_row, ctx.by_column
-        dx = dy @ whole if x_moves or by_column else None
+        dx = None
+        if x_moves or by_column:
+            dx = dy @ (_merged(weight, gain, down, up) if whole is None else whole)
         if z is None and up is not None and (down_moves or by_row):
             z = _thin(x, up)
-        d_bias, d_down = _thin_gradients(z, dy, bias_moves or (by_row and bias is not None))
+        d_bias, d_down = _thin_gradients(z, dy, bias_moves)
         d_up = (dy @ down.to(dy.dtype)).T @ x if up_moves or (by_column and up is not None) else None
         d_gain = None
         if by_row:
-            known = added(None if bias is None else bias * d_bias, None if down is None else (down * d_down).sum(1))
-            d_gain = _rest(_column_dots(dy, y), known)[:, None] / (1 + gain)
+            known = None if down is None else (down * d_down).sum(1)
+            unbiased = y if bias is None else y - bias.to(y.dtype)
+            d_gain = _rest(_column_dots(dy, unbiased), known)[:, None] / (1 + gain)
         elif by_column and dx is not None:
             known = None if up is None else (up * d_up).sum(0)
             d_gain = _rest(_column_dots(x, dx), known)[None].sum_to_size(gain.shape) / (1 + gain)

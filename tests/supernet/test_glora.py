@@ -309,6 +309,32 @@ def test_in_bfloat16_a_small_change_of_the_weight_arrives_whole(forms: Forms) ->
     assert share == pytest.approx(1, abs=0.15)
 
 
+@pytest.mark.parametrize("forms", [{"A": "vector"}, {"A": "vector", "B": "lora4", "E": "vector"}], ids=str)
+def test_in_bfloat16_a_bias_far_above_the_products_leaves_the_gain_its_gradient(forms: Forms) -> None:
+    """The gradient is of the products alone: what a sum over tokens has of the bias must go before it is rounded."""
+    site = site_of(space_settings(), width=256, out=96)
+    with torch.no_grad():
+        dict(site.choices["A"].named_parameters())["vector"].mul_(0.1)  # else its gradient takes another way
+        site.op.bias.mul_(10 * apply(site, torch.randn(64, 256).double(), {}).std() / site.op.bias.std())
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(3000, 256, generator=generator).double()
+    downstream = torch.randn(3000, 96, generator=generator).double() + 0.3
+    (exact, rounded) = (
+        gain_gradient(each, x.to(dtype), downstream, forms)
+        for each, dtype in ((site, torch.float64), (copy.deepcopy(site).float(), torch.float32))
+    )
+    assert (exact - rounded).norm() <= 0.03 * exact.norm()
+
+
+def gain_gradient(site: OpSite, x: Tensor, downstream: Tensor, forms: Forms) -> Tensor:
+    """Of A's vector, in float64; where the site is of float32, of a forward and backward pass in bfloat16."""
+    site.forms = forms
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=x.dtype == torch.float32):
+        y = site(x)
+    (y.double() * downstream).sum().backward()
+    return dict(site.choices["A"].named_parameters())["vector"].grad.double()
+
+
 def test_a_layer_keeps_its_input_for_the_backward_pass_only_where_a_gradient_asks_for_it() -> None:
     settings = space_settings()
     site, x = site_of(settings), examples().requires_grad_()

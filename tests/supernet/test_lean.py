@@ -65,3 +65,26 @@ def test_a_process_that_had_the_compiler_or_timm_first_keeps_them() -> None:
     run(
         "import torch._dynamo.utils as before, supernet, timm, sys\nassert sys.modules['torch._dynamo.utils'] is before"
     )
+
+
+def test_looking_for_timm_and_a_finder_of_another_kind_change_nothing() -> None:
+    run(
+        LOADED + "import importlib.util, supernet\n"
+        "assert importlib.util.find_spec('timm').loader.get_source('timm')\n"
+        "import timm\nassert not loaded()"
+    )
+    run(
+        "import sys, importlib.machinery, supernet\n"
+        "found = importlib.machinery.PathFinder.find_spec('timm')\n"
+        "class Other:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        return found if name == 'timm' else None\n"
+        "sys.path_importer_cache.clear()\n"
+        "old = importlib.machinery.PathFinder.find_spec\n"
+        "importlib.machinery.PathFinder.find_spec = classmethod(\n"
+        "    lambda cls, name, *rest: None if name == 'timm' else old(name, *rest)\n"
+        ")\n"
+        "sys.meta_path.insert(1, Other)\n"
+        "import timm\nassert timm.list_models()"
+    )
