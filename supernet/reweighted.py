@@ -1,4 +1,4 @@
-"""The product of a Linear whose numbers are changed, with a backward pass that never forms a weight gradient.
+"""The product of a Linear whose numbers are changed, with a backward pass that spares the weight gradient.
 
     y = x W^T + b,   W = W0 * (1 + gain) + down @ up                                         (1)
 

@@ -323,7 +323,7 @@ def test_in_bfloat16_a_bias_far_above_the_products_leaves_the_gain_its_gradient(
         gain_gradient(each, x.to(dtype), downstream, forms)
         for each, dtype in ((site, torch.float64), (copy.deepcopy(site).float(), torch.float32))
     )
-    assert (exact - rounded).norm() <= 0.06 * exact.norm()  # 0.02 on AMX
+    assert (exact - rounded).norm() <= 0.03 * exact.norm()
 
 
 def gain_gradient(site: OpSite, x: Tensor, downstream: Tensor, forms: Forms) -> Tensor:

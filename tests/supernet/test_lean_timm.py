@@ -38,7 +38,8 @@ def test_the_import_leaves_nothing_behind_and_timm_is_whole() -> None:
         "from torchvision.ops import roi_align\n"
         "found = sys.modules['torchvision.ops.roi_align'].is_compile_supported('cpu')\n"
         "assert found is sys.modules['torch._dynamo.utils'].is_compile_supported('cpu')",
-        "from timm.layers.typing import disable_compiler\nassert disable_compiler(lambda x: x + 1)(1) == 2",
+        "from timm.layers.typing import disable_compiler\nassert disable_compiler(lambda x: x + 1)(1) == 2\n"
+        "assert disable_compiler(reason='none')(lambda x: x + 1)(1) == 2",
     ],
     ids=["compile", "roi_align", "decorated"],
 )
@@ -50,7 +51,7 @@ def test_what_loads_the_compiler_meanwhile_gets_the_real_one() -> None:
     """By its name, or through the stand-in."""
     for how in ("import torch._dynamo", "from torch._dynamo.utils import counters"):
         run(
-            "import sys, torch\nfrom supernet.lean import without_compiler\n"
+            "import sys, torch\nfrom supernet.lean_timm import without_compiler\n"
             f"with without_compiler():\n    {how}\n"
             "from torch._dynamo.utils import counters\n"
             "assert type(sys.modules['torch._dynamo.utils']).__name__ == 'module'\n"

@@ -21,7 +21,7 @@ COMPILER = "torch._dynamo"
 ASKED = "torch._dynamo.utils"  # by roi_align, for is_compile_supported
 
 
-class Timm(MetaPathFinder):
+class Finder(MetaPathFinder):
     """Finds timm as ever, and has it loaded without the compiler, the first time that it is loaded."""
 
     def find_spec(
@@ -36,7 +36,7 @@ class Timm(MetaPathFinder):
 class _Lean(Loader):
     """timm's own loader, but for the moment of loading."""
 
-    def __init__(self, loader: Loader, finder: Timm) -> None:
+    def __init__(self, loader: Loader, finder: Finder) -> None:
         self._loader, self._finder = loader, finder
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -114,4 +114,4 @@ def _leave() -> None:
 
 
 if "timm" not in sys.modules:
-    sys.meta_path.insert(0, Timm())
+    sys.meta_path.insert(0, Finder())
