@@ -148,7 +148,7 @@ class Scorer:
         device = task.numerics.device
         self.supernet = adapt(task.backbone, task.space, seed=0).to(device).eval()
         task.trained.load_into(self.supernet, head_only=task.head_only)
-        self.plain = plain_model(task.backbone, task.numerics)
+        self.plain = plain_model(task.backbone, task.numerics, wrapped=bool(self.supernet.rewired))
         self.images = DeviceImages(task.split.images, task.backbone.mean, task.backbone.std, device)
         self.split = Queue(np.arange(len(task.split)), self.images, torch.tensor(task.split.labels, device=device))
         self._queue = self.split  # the last one: the candidates of a generation share an order

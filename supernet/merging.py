@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from supernet.memory import is_out_of_memory
 from supernet.model import Supernet
+from supernet.onednn import OneDnnLinear, packed, share_weight
 from supernet.sites import as_matrix
 from supernet.wiring import wire
 
@@ -40,6 +41,7 @@ class Merger:
         self.held: dict[str, Mapping[str, str]] = {}  # site -> the forms that its layer holds
         self.wired: Mapping[str, Mapping[str, str]] | None = None  # site -> the forms that are wired around it
         self.room = room
+        share_weight([op for op in self.ops.values() if isinstance(op, OneDnnLinear)])
         self.own = {path: (op.weight.data, None if op.bias is None else op.bias.data) for path, op in self.ops.items()}
         self.kept: dict[Key, Tensor] = {}
         self.scratch = _scratch([as_matrix(site.op.weight) for site in supernet.ops.values()])
@@ -65,27 +67,36 @@ class Merger:
         def weigh(into: Tensor) -> None:
             site.merge(weighing, as_matrix(into), None, self.scratch)
 
-        op.weight.data = self._kept((path, "weight", *weighing.items()), weight, weigh)
+        numbers = self._kept((path, "weight", *weighing.items()), weight, weigh, isinstance(op, OneDnnLinear))
+        if isinstance(op, OneDnnLinear):
+            op.packed = numbers
+        else:
+            op.weight.data = numbers
         if bias is not None:
             op.bias.data = self._kept((path, "bias", *shifting.items()), bias, partial(site.merge_bias, shifting))
 
-    def _kept(self, key: Key, own: Tensor, merge: Callable[[Tensor], None]) -> Tensor:
-        """The numbers of this key. Without room for more they are written into the layer's own."""
+    def _kept(self, key: Key, own: Tensor, merge: Callable[[Tensor], None], pack: bool = False) -> Tensor:
+        """The numbers of this key, laid out for oneDNN if `pack`. Without room for more they are in the layer's own."""
         if (known := self.kept.get(key)) is not None:
             return known
-        size, into = own.numel() * own.element_size(), own
-        if size <= self.room:
-            try:
-                with torch.inference_mode(False):  # what a parameter may hold
-                    into = torch.empty_like(own)
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                self.room = 0
+        size = own.numel() * own.element_size()
+        into = own if pack or size > self.room else self._another(own)
         merge(into)
-        if into is not own:
-            self.kept[key], self.room = into, self.room - size
-        return into
+        found = packed(into) if pack else into
+        if found is not own and size <= self.room:
+            self.kept[key], self.room = found, self.room - size
+        return found
+
+    def _another(self, own: Tensor) -> Tensor:
+        """Of the same shape; itself if memory is short, and then nothing more is kept."""
+        try:
+            with torch.inference_mode(False):  # what a parameter may hold
+                return torch.empty_like(own)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self.room = 0
+            return own
 
     def forget(self) -> None:
         """Give back what was kept, and keep nothing more: memory is needed for the forward pass."""

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from supernet import onednn
+
 CHUNKS = {"cpu": (25, 50, 100), "cuda": (64, 128, 256)}  # examples a forward to choose from
 
 
@@ -24,17 +26,18 @@ class Numerics:
     attention: Literal["fused", "plain"]  # timm's fused_attn while evaluating
     threads_per_worker: int
     chunk: int  # examples a forward; the last chunk is padded, so that the same kernels run
+    kernels: Literal["timm", "lean", "onednn"] = "timm"  # blocks as timm computes them, or plain.py's
 
     def key(self) -> str:
-        """One line of text, equal for equal numerics."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """One line of text, equal for equal numerics, and as it was before there was a choice of kernels."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value != "timm"}, sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def in_float32(self) -> Numerics:
-        """The same, with every number in float32: for reported figures."""
-        return replace(self, precision="float32")
+        """The same, with every number in float32, as timm's own model computes it: for reported figures."""
+        return replace(self, precision="float32", kernels="timm")
 
     @property
     def device(self) -> torch.device:
@@ -66,8 +69,11 @@ def probe(threads: int, *, gpu: bool = False) -> tuple[Numerics, str]:
         attention="fused",
         threads_per_worker=threads,
         chunk=CHUNKS["cuda" if on_gpu else "cpu"][1],
+        kernels="timm" if on_gpu else "onednn" if fast and onednn.works() else "lean",
     )
     why = f"{kind} computes bfloat16 fast ({fast})" if fast else f"{kind} has no fast bfloat16"
+    if numerics.kernels == "onednn":
+        why += ", with bias and GELU in oneDNN's kernels"
     if gpu and not on_gpu:
         why += "; a GPU was reserved, but torch sees none there"
     return numerics, f"{numerics.precision}, {threads} threads a worker: {why}"

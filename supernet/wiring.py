@@ -68,18 +68,26 @@ def _ffn(block: Block, x: Tensor) -> Tensor:
 
 
 def attention_forward(
-    attention: Attention, around: Around, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
+    attention: Attention,
+    around: Around,
+    x: Tensor,
+    attn_mask: Tensor | None = None,
+    is_causal: bool = False,
+    asking: int | None = None,
 ) -> Tensor:
-    """Equation (2) with its inner function wrapped: (batch, tokens, width) -> the same."""
+    """Equation (2) with its inner function wrapped: (batch, tokens, width) -> the same, of the first `asking` tokens.
+
+    All are asked for keys and values.
+    """
     assert attn_mask is None, "a wrapped attention is not masked"
     assert not is_causal, "a wrapped attention is not causal"
     batch, tokens, _ = x.shape
     split = attention.qkv(x).reshape(batch, tokens, 3, attention.num_heads, attention.head_dim).permute(2, 0, 3, 1, 4)
     q, k, v = split.unbind(0)  # (batch, heads, tokens, width / heads) each
-    heads = around(partial(_inner, attention), attention.q_norm(q), attention.k_norm(k), v)
-    heads = attention.norm(heads.transpose(1, 2).reshape(batch, tokens, -1))
+    heads = around(partial(_inner, attention), attention.q_norm(q[:, :, :asking]), attention.k_norm(k), v)
+    heads = attention.norm(heads.transpose(1, 2).flatten(2))
     gate = getattr(attention, "gate", None)
-    out: Tensor = attention.proj_drop(attention.proj(heads if gate is None else heads * gate(x).sigmoid()))
+    out: Tensor = attention.proj_drop(attention.proj(heads if gate is None else heads * gate(x[:, :asking]).sigmoid()))
     return out
 
 

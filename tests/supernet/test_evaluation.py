@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from supernet import onednn
 from supernet.backbone import Backbone
 from supernet.data import Split
 from supernet.errors import BadInput, Corrupt
@@ -16,7 +17,17 @@ from supernet.settings import SpaceSettings
 from supernet.trained import Trained
 from supernet.training import adapt
 
-TrainedOf = Callable[[Backbone, SpaceSettings], Trained]
+TrainedOf = Callable[..., Trained]
+WAYS = [
+    {"precision": "float32"},
+    {"precision": "bfloat16"},
+    {"precision": "float32", "kernels": "lean"},
+    {"precision": "bfloat16", "kernels": "lean"},
+    pytest.param(
+        {"precision": "bfloat16", "kernels": "onednn"},
+        marks=pytest.mark.skipif(not onednn.works(), reason="this torch has no such kernels here"),
+    ),
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +75,14 @@ def unmerged(task: ScoringTask, genome: str) -> torch.Tensor:
 # What is measured
 
 
+@pytest.mark.parametrize("kernels", ["timm", "lean"])
 @pytest.mark.parametrize("model", ["test_vit", "test_vit2", "test_vit3"])
 def test_it_measures_the_subnet(
-    scoring: ScoringTask, backbone_of: Callable[[str], Backbone], trained_of: TrainedOf, model: str
+    scoring: ScoringTask, backbone_of: Callable[[str], Backbone], trained_of: TrainedOf, model: str, kernels: Any
 ) -> None:
     """test_vit2 has LayerScales, test_vit3 pools by attention."""
-    backbone = backbone_of(model)
-    task = replace(scoring, backbone=backbone, trained=trained_of(backbone, scoring.space))
+    backbone, numerics = backbone_of(model), replace(scoring.numerics, kernels=kernels)
+    task = replace(scoring, backbone=backbone, numerics=numerics, trained=trained_of(backbone, scoring.space))
     scorer, labels = Scorer(task), torch.tensor(task.split.labels)
     for seed in range(3):
         found, logits = scorer.score(genome(scorer, seed)), unmerged(task, genome(scorer, seed))
@@ -79,6 +91,28 @@ def test_it_measures_the_subnet(
         assert found.accuracy == right.mean()
         assert found.loss == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-4)
         assert found.complete
+
+
+@pytest.mark.parametrize("model", ["test_vit", "test_vit2", "test_vit3"])
+@pytest.mark.parametrize("name", ["glora", "vpt_deep", "unified"])
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_every_way_measures_the_same_subnet(
+    scoring: ScoringTask,
+    backbone_of: Callable[[str], Backbone],
+    trained_of: TrainedOf,
+    model: str,
+    name: str,
+    way: dict[str, Any],
+) -> None:
+    """Where something is wrapped too; what bfloat16 rounds aside."""
+    backbone, space = backbone_of(model), SpaceSettings(name=name)
+    task = replace(scoring, backbone=backbone, space=space, trained=trained_of(backbone, space, seed=1))
+    exact, other = Scorer(task), Scorer(replace(task, numerics=replace(task.numerics, **way)))
+    rounded = way["precision"] == "bfloat16"
+    for seed in range(3):
+        one, two = (each.score(genome(each, seed)) for each in (exact, other))
+        assert two.loss == pytest.approx(one.loss, rel=0.05 if rounded else 1e-4)
+        assert rounded or two.correct == one.correct
 
 
 def test_correctness_is_one_bit_an_example(scorer: Scorer) -> None:
@@ -111,9 +145,9 @@ def test_the_loss_of_each_example_is_reported_where_it_is_asked_for(scoring: Sco
 # Invariance
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_order_of_examples_does_not_matter(scoring: ScoringTask, precision: Any) -> None:
-    task = replace(scoring, numerics=replace(scoring.numerics, precision=precision))
+@pytest.mark.parametrize("way", WAYS)
+def test_the_order_of_examples_does_not_matter(scoring: ScoringTask, way: Any) -> None:
+    task = replace(scoring, numerics=replace(scoring.numerics, **way))
     scorer = Scorer(task)
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(37)
@@ -124,9 +158,9 @@ def test_the_order_of_examples_does_not_matter(scoring: ScoringTask, precision: 
             assert np.array_equal(bits(one, 37)[order], bits(two, 37))
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_what_was_scored_before_leaves_no_trace(scoring: ScoringTask, precision: Any) -> None:
-    scorer = Scorer(replace(scoring, numerics=replace(scoring.numerics, precision=precision)))
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_scored_before_leaves_no_trace(scoring: ScoringTask, way: Any) -> None:
+    scorer = Scorer(replace(scoring, numerics=replace(scoring.numerics, **way)))
     one, two = genome(scorer, 1), genome(scorer, 2)
     first = scorer.score(one)
     assert scorer.score(two) != first
@@ -194,9 +228,9 @@ def test_a_rule_that_drops_nobody_changes_nothing_and_is_not_asked_at_the_end(sc
     assert asked == [16, 32]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_candidate_that_is_looked_at_in_another_order_measures_the_same(scoring: ScoringTask, precision: Any) -> None:
-    scorer = Scorer(replace(scoring, numerics=replace(scoring.numerics, precision=precision)))
+@pytest.mark.parametrize("way", WAYS)
+def test_a_candidate_that_is_looked_at_in_another_order_measures_the_same(scoring: ScoringTask, way: Any) -> None:
+    scorer = Scorer(replace(scoring, numerics=replace(scoring.numerics, **way)))
     orders = [np.random.default_rng(seed).permutation(37) for seed in range(4)]
     for each in (genome(scorer, 0), genome(scorer, 1), scorer.supernet.space.largest):
         whole = scorer.score(each)

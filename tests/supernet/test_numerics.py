@@ -7,9 +7,10 @@ import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
+from supernet import onednn
 from supernet.numerics import Numerics, autocast, device_kind, from_dict, probe, set_fused_attention
 
-OTHER = Numerics("cuda NVIDIA H200", "bfloat16", True, "plain", 7, 99)
+OTHER = Numerics("cuda NVIDIA H200", "bfloat16", True, "plain", 7, 99, "lean")
 
 
 def test_numerics_survive_the_store(numerics: Numerics) -> None:
@@ -24,8 +25,14 @@ def test_every_field_is_part_of_the_key(numerics: Numerics) -> None:
     assert "\n" not in numerics.key()
 
 
-def test_float32_changes_the_precision_alone() -> None:
-    assert OTHER.in_float32() == replace(OTHER, precision="float32")
+def test_what_was_stored_before_there_was_a_choice_of_kernels_keeps_its_key(numerics: Numerics) -> None:
+    before = {name: value for name, value in numerics.as_dict().items() if name != "kernels"}
+    assert from_dict(before) == numerics
+    assert numerics.key() == json.dumps(before, sort_keys=True)
+
+
+def test_float32_changes_the_precision_and_computes_as_timm_does() -> None:
+    assert OTHER.in_float32() == replace(OTHER, precision="float32", kernels="timm")
     assert OTHER.in_float32().in_float32() == OTHER.in_float32()
 
 
@@ -35,6 +42,17 @@ def test_a_probe_offers_what_this_machine_provides() -> None:
     assert (found.threads_per_worker, found.device.type) == (2, "cpu")
     assert why.startswith(f"{found.precision}, 2 threads a worker: cpu ")
     assert ("no fast bfloat16" in why) == (found.precision == "float32")
+    assert ("oneDNN" in why) == (found.kernels == "onednn")
+
+
+@pytest.mark.parametrize(("amx", "has"), [(True, True), (True, False), (False, True), (False, False)])
+def test_a_probe_takes_onednns_kernels_where_bfloat16_is_fast_and_they_are_right(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, has: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
+    monkeypatch.setattr(onednn, "works", lambda: has)
+    assert probe(threads=1)[0].kernels == ("onednn" if amx and has else "lean")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the sentence is about a machine without a GPU")

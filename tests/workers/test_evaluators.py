@@ -222,6 +222,16 @@ def test_a_probe_names_numerics_that_the_workers_provide(pool: Pool) -> None:
     assert numerics.precision in why
 
 
+def test_a_worker_whose_torch_has_not_the_campaigns_kernels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = replace(numerics(), precision="bfloat16", kernels="onednn")
+    monkeypatch.setattr("supernet.onednn.works", lambda: False)
+    with pytest.raises(BadInput, match="oneDNN's kernels"):
+        require_provided(asked)
+    require_provided(replace(asked, kernels="lean"))
+    monkeypatch.setattr("supernet.onednn.works", lambda: True)
+    require_provided(asked)
+
+
 # Scorers that come to harm
 
 
