@@ -18,8 +18,6 @@ from collections.abc import Sequence
 from math import inf, isfinite
 from typing import Any
 
-from scipy.special import stdtrit
-
 from glora_search.finalists import Finalist
 from glora_search.ranking import Choice, Rank, place
 from glora_search.statistics import TIED, mcnemar, paired_error, wilson
@@ -59,6 +57,8 @@ def behind(one: Finalist, other: Finalist) -> float:
 
 def sure(candidates: int, examples: int) -> float:
     """z of equation (2), in standard errors; of fewer than two examples nothing is sure."""
+    from scipy.special import stdtrit  # a quarter of a second that no first candidate should wait for
+
     return -float(stdtrit(examples - 1, DOUBT / max(1, candidates))) if examples > 1 else inf
 
 

@@ -6,18 +6,18 @@ the module of a `Backbone` again.
 
 from __future__ import annotations
 
-import copy
 import difflib
 import hashlib
 import warnings
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import timm
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from supernet.errors import BadInput
 from supernet.families import family_of
@@ -101,13 +101,29 @@ def _blueprint(name: str, image_size: int | None = None, **arguments: Any) -> An
     """The timm model on the meta device: shapes without memory, made without drawing a number."""
     if image_size is not None:
         arguments |= family_of(_made(name)).arguments(image_size)
-    return copy.deepcopy(_made(name, **arguments))
+    return _made(name, **arguments)
 
 
-@lru_cache(maxsize=8)  # initialising what has no memory takes timm a tenth of a second, and a worker builds many
 def _made(name: str, **arguments: Any) -> Any:
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         return timm.create_model(name, pretrained=False, **arguments)
+
+
+_DRAWING = torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_, torch.Tensor.clamp_
+
+
+class _Undrawn(TorchFunctionMode):
+    """Within it what has no memory is given no numbers: for that torch would load its compiler, which takes seconds.
+
+    Other families' models than Vision Transformers compute buffers too, and load it all the same.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _DRAWING or getattr(func, "__module__", None) == nn.init.__name__:
+            filled: torch.Tensor = args[0] if args else kwargs["tensor"]
+            if filled.is_meta:
+                return filled
+        return func(*args, **(kwargs or {}))
 
 
 def _compute_buffers(model: nn.Module) -> None:

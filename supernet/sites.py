@@ -102,11 +102,11 @@ def linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
 
 def places(model: nn.Module) -> Iterator[Place]:
     """Every site of the model, in the order of its modules: a span before what it holds, an op before its thirds."""
-    require_supported(model)
-    stems, without = family_of(model).stems, without_choice(model)
+    stems, without, wrappable = family_of(model).stems, without_choice(model), unserved(model) is None
     for path, module in model.named_modules():
         if path.split(".")[0] in stems:
-            yield from _spans(model, path, module)
+            if wrappable and path.startswith("blocks"):
+                yield from _spans(cast(VisionTransformer, model), path, module)
             if path not in without:
                 yield from _ops(path, module)
 
@@ -136,11 +136,8 @@ def unserved(model: nn.Module) -> str | None:
     return None
 
 
-def _spans(model: nn.Module, path: str, module: nn.Module) -> Iterator[Place]:
-    """The spans and the core that stand at a module, where its blocks are of the type that can be wrapped."""
-    if not path.startswith("blocks") or unserved(model) is not None:
-        return
-    vit = cast(VisionTransformer, model)
+def _spans(vit: VisionTransformer, path: str, module: nn.Module) -> Iterator[Place]:
+    """The spans and the core that stand at a module of the blocks."""
     shape = vit.embed_dim, vit.blocks[0].attn.num_heads
     match path.split(".")[1:]:
         case []:
