@@ -43,7 +43,8 @@ def earlier_numerics(inputs: Inputs, store: Store) -> Choice | None:
         if campaign.numerics is None or (campaign.fingerprint, campaign.split, _raced(campaign)) != like:
             continue
         found = from_dict(dict(campaign.numerics))
-        if replace(found, attention=here.attention, chunk=here.chunk) == here:
+        chosen = replace(here, attention=found.attention, chunk=found.chunk)
+        if found in (chosen, replace(chosen, kernels="timm")):  # which all processes have
             ways = f"{found.precision}, {found.attention} attention, {found.chunk} examples a forward"
             return found, f"{ways}, as in campaign {campaign.name} on the same supernet"
     return None

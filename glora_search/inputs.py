@@ -10,9 +10,10 @@ from supernet.backbone import Backbone, load_backbone
 from supernet.data import Data, Split, load_data
 from supernet.data.split import joined
 from supernet.errors import BadInput
-from supernet.numerics import Numerics, single_threaded
+from supernet.numerics import Numerics
 from supernet.probe import ProbeTask
 from supernet.space import Space
+from supernet.threads import single_threaded
 from supernet.trained import Trained
 from supernet.training import TrainingTask, adapt
 from workers.threads import training_threads

@@ -41,7 +41,7 @@ class Merger:
         self.held: dict[str, Mapping[str, str]] = {}  # site -> the forms that its layer holds
         self.wired: Mapping[str, Mapping[str, str]] | None = None  # site -> the forms that are wired around it
         self.room = room
-        share_weight([op for op in self.ops.values() if isinstance(op, OneDnnLinear)])
+        share_weight(plain)
         self.own = {path: (op.weight.data, None if op.bias is None else op.bias.data) for path, op in self.ops.items()}
         self.kept: dict[Key, Tensor] = {}
         self.scratch = _scratch([as_matrix(site.op.weight) for site in supernet.ops.values()])
@@ -76,16 +76,27 @@ class Merger:
             op.bias.data = self._kept((path, "bias", *shifting.items()), bias, partial(site.merge_bias, shifting))
 
     def _kept(self, key: Key, own: Tensor, merge: Callable[[Tensor], None], pack: bool = False) -> Tensor:
-        """The numbers of this key, laid out for oneDNN if `pack`. Without room for more they are in the layer's own."""
+        """The numbers of this key; without room to keep them in the layer's own memory, unless they are packed."""
         if (known := self.kept.get(key)) is not None:
             return known
         size = own.numel() * own.element_size()
         into = own if pack or size > self.room else self._another(own)
         merge(into)
-        found = packed(into) if pack else into
+        found = self._packed(into) if pack else into
         if found is not own and size <= self.room:
             self.kept[key], self.room = found, self.room - size
         return found
+
+    def _packed(self, weight: Tensor) -> Tensor:
+        """Laid out for oneDNN; where memory is short, once more without what was kept and no layer has."""
+        try:
+            return packed(weight)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        self.kept.clear()
+        self.room = 0
+        return packed(weight)
 
     def _another(self, own: Tensor) -> Tensor:
         """Of the same shape; itself if memory is short, and then nothing more is kept."""
@@ -99,7 +110,7 @@ class Merger:
             return own
 
     def forget(self) -> None:
-        """Give back what was kept, and keep nothing more: memory is needed for the forward pass."""
+        """Give back what was kept and no layer has, and keep nothing more: memory is needed for the forward pass."""
         for path, op in self.ops.items():
             weight, bias = self.own[path]
             op.weight.data = weight

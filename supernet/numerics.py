@@ -29,11 +29,13 @@ class Numerics:
     kernels: Literal["timm", "lean", "onednn"] = "timm"  # blocks as timm computes them, or plain.py's
 
     def key(self) -> str:
-        """One line of text, equal for equal numerics, and as it was before there was a choice of kernels."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value != "timm"}, sort_keys=True)
+        """One line of text, equal for equal numerics."""
+        return json.dumps(self.as_dict(), sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """What is stored; timm's kernels go without saying, as they did before there was a choice."""
+        values = asdict(self)
+        return values if self.kernels != "timm" else {name: values[name] for name in values if name != "kernels"}
 
     def in_float32(self) -> Numerics:
         """The same, with every number in float32, as timm's own model computes it: for reported figures."""
@@ -103,17 +105,6 @@ def prepare_process(threads: int) -> None:
     torch.set_flush_denormal(True)
     torch.backends.cudnn.allow_tf32 = False  # float32 figures are float32, the patch embedding's convolution too
     torch.set_num_threads(threads)
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Torch computes on one thread within the context: others would not be there in a process forked afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

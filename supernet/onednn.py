@@ -8,13 +8,14 @@ asked first whether it has them and computes the same (`works`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from supernet.threads import single_threaded
 
 
 class OneDnnLinear(nn.Linear):
@@ -29,7 +30,7 @@ class OneDnnLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out) bfloat16."""
-        return _linear(x.bfloat16(), self.packed, self.bias, gelu=self.gelu)
+        return linear(x.bfloat16(), self.packed, self.bias, gelu=self.gelu)
 
 
 def packed(weight: Tensor) -> Tensor:
@@ -37,8 +38,9 @@ def packed(weight: Tensor) -> Tensor:
     return cast(Tensor, torch.ops.mkldnn._reorder_linear_weight(weight, None))
 
 
-def share_weight(ops: Sequence[OneDnnLinear]) -> None:
-    """Their weights become one piece of memory, since what computes are the packed ones."""
+def share_weight(model: nn.Module) -> None:
+    """The weights of these Linears become one piece of memory, since what computes are the packed ones."""
+    ops = [module for module in model.modules() if isinstance(module, OneDnnLinear)]
     if ops:
         scratch = max((op.weight.data for op in ops), key=Tensor.numel).clone().flatten()
         for op in ops:
@@ -46,20 +48,24 @@ def share_weight(ops: Sequence[OneDnnLinear]) -> None:
 
 
 @cache
+@single_threaded()  # it is asked before the process's threads are set
 def works() -> bool:
     """Whether torch has the ops here, and what they compute is what torch's own calls do."""
     generator = torch.Generator().manual_seed(0)
     x, weight, bias = (torch.randn(shape, generator=generator).bfloat16() for shape in ((3, 5, 64), (48, 64), (48,)))
     plain = F.linear(x, weight, bias)
     try:
-        ours = [_linear(x, packed(weight), bias, gelu=gelu) for gelu in (False, True)]
+        ours = [linear(x, packed(weight), bias, gelu=gelu) for gelu in (False, True)]
     except (AttributeError, RuntimeError):  # another torch, or one that was built without oneDNN
         return False
     pairs = zip(ours, (plain, F.gelu(plain)), strict=True)
     return all(torch.allclose(found.float(), known.float(), rtol=0.02, atol=0.05) for found, known in pairs)
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool) -> Tensor:
-    """Source: torch's own lowering of Linears for inference, torch/_inductor/mkldnn_lowerings.py."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Tensor:
+    """(..., in) @ (out, in)^T + (out,), all bfloat16, the weight packed or not; without a gradient.
+
+    Source: torch's own lowering of Linears for inference, torch/_inductor/mkldnn_lowerings.py.
+    """
     name, algorithm = ("gelu", "none") if gelu else ("none", "")  # "none" of the algorithms is the exact one
     return cast(Tensor, torch.ops.mkldnn._linear_pointwise(x, weight, bias, name, [], algorithm))

@@ -3,7 +3,8 @@
 Every evaluation's key holds what is chosen, so a choice that noise could flip would cost a campaign what others have
 found: a default stays unless another way saves MARGIN of a pass over the split in every one of some rounds. The default
 has small chunks where candidates are raced, since they are dropped after whole chunks, and else large ones. On a CPU
-what other processes take is not counted. Two blocks are timed for all of them: they are alike.
+what other processes take is not counted. Two blocks are timed for all of them: but for the last, which may compute one
+token alone, and for what a space wraps, they are alike.
 """
 
 from __future__ import annotations

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from glora_search import campaign
 from supernet.speed import SpeedTask
 
 
@@ -32,6 +34,25 @@ def test_a_second_campaign_on_the_same_supernet_times_nothing_and_says_why(
     assert len(probed) == 1
     assert any("as in campaign tiny on the same supernet" in note for note in watched.notes)
     with workshop.store() as store:
+        assert store.campaign("second").numerics == store.campaign("tiny").numerics
+
+
+def test_a_campaign_from_before_there_was_a_choice_of_kernels_is_followed(
+    workshop: Any, probed: list[SpeedTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it found would be of no use to another that computes in a new way."""
+    choose = campaign.choose_numerics
+
+    def as_before(*asked: Any) -> Any:
+        numerics, why = choose(*asked)
+        return replace(numerics, kernels="timm"), why
+
+    monkeypatch.setattr(campaign, "choose_numerics", as_before)
+    workshop.launch()
+    monkeypatch.undo()
+    workshop.launch(name="second", search={"algorithm": "random"})
+    with workshop.store() as store:
+        assert "kernels" not in store.campaign("tiny").numerics
         assert store.campaign("second").numerics == store.campaign("tiny").numerics
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from timm.layers import SwiGLU
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from supernet.lean_block import LeanBlock, use_lean_blocks
-from supernet.numerics import set_fused_attention
+from supernet.numerics import Numerics, set_fused_attention
+from supernet.plain import forward
 
 KINDS: list[dict[str, Any]] = [
     {},
@@ -40,6 +43,18 @@ def test_they_compute_what_timms_compute(
     assert (model(images) - expected).abs().max() <= 1e-12 * expected.abs().max()
 
 
+@pytest.mark.parametrize("arguments", [{}, {"init_values": 0.5}, {"qk_norm": True}, {"mlp_layer": SwiGLU}], ids=str)
+@torch.inference_mode()
+def test_in_bfloat16_they_round_where_timms_do(
+    vit_of: Callable[..., VisionTransformer], images: Tensor, numerics: Numerics, arguments: dict[str, Any]
+) -> None:
+    """A LayerScale and its sum are rounded once less, in float32."""
+    model, computing = vit_of(**arguments), replace(numerics, precision="bfloat16")
+    expected = forward(model, images.float(), computing)
+    use_lean_blocks(model, torch.bfloat16)
+    assert (forward(model, images.float(), computing) - expected).norm() <= 1e-3 * expected.norm()
+
+
 @pytest.mark.parametrize(("arguments", "tokens"), [({}, 1), ({"reg_tokens": 3}, 1), ({"global_pool": "avg"}, None)])
 @torch.inference_mode()
 def test_the_last_one_gives_what_the_head_reads(
@@ -65,7 +80,9 @@ def test_what_goes_in_is_left_as_it_was(vit_of: Callable[..., VisionTransformer]
     assert torch.equal(x, before)
 
 
-@pytest.mark.parametrize("change", ["another block", "another attention", "another scale", "no Vision Transformer"])
+@pytest.mark.parametrize(
+    "change", ["another block", "another attention", "another mlp", "another scale", "no Vision Transformer"]
+)
 def test_a_model_with_other_blocks_keeps_all_of_its_own(vit_of: Callable[..., VisionTransformer], change: str) -> None:
     model: Any = vit_of()
     match change:
@@ -73,6 +90,8 @@ def test_a_model_with_other_blocks_keeps_all_of_its_own(vit_of: Callable[..., Vi
             model.blocks[1].__class__ = type("Other", (type(model.blocks[1]),), {})
         case "another attention":
             model.blocks[1].attn = nn.Identity()
+        case "another mlp":
+            model.blocks[0].mlp = nn.Sequential(nn.LayerNorm(16), model.blocks[0].mlp)
         case "another scale":
             model.blocks[1].ls2 = nn.Linear(2, 2)
         case _:

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
@@ -26,8 +26,9 @@ def test_every_field_is_part_of_the_key(numerics: Numerics) -> None:
 
 
 def test_what_was_stored_before_there_was_a_choice_of_kernels_keeps_its_key(numerics: Numerics) -> None:
-    before = {name: value for name, value in numerics.as_dict().items() if name != "kernels"}
+    before = {name: value for name, value in asdict(numerics).items() if name != "kernels"}
     assert from_dict(before) == numerics
+    assert from_dict(before).as_dict() == before, "or no campaign of then could be resumed"
     assert numerics.key() == json.dumps(before, sort_keys=True)
 
 

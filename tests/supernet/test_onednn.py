@@ -49,15 +49,15 @@ def test_the_gelu_behind_it_is_the_exact_one_and_rounded_once() -> None:
     exact = F.gelu(F.linear(x.double(), op.weight.double(), op.bias.double()))
     twice = F.gelu(F.linear(x, op.weight, op.bias))
     assert (ours(x) - exact).abs().mean() < (twice - exact).abs().mean()
-    assert torch.allclose(ours(x).double(), exact, rtol=0.01, atol=0.01)
+    assert torch.allclose(ours(x).double(), exact, rtol=0.01, atol=1e-4), "tanh is further away"
 
 
 def test_an_answer_that_is_not_torchs_is_not_relied_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    unasked, linear = onednn.works.__wrapped__, onednn._linear
+    unasked, linear = onednn.works.__wrapped__, onednn.linear
     assert unasked()
-    monkeypatch.setattr(onednn, "_linear", lambda *given, gelu: linear(*given, gelu=False))
+    monkeypatch.setattr(onednn, "linear", lambda *given, gelu: linear(*given, gelu=False))
     assert not unasked(), "no GELU"
-    monkeypatch.setattr(onednn, "_linear", lambda x, weight, bias, gelu: linear(x, weight, None, gelu=gelu))
+    monkeypatch.setattr(onednn, "linear", lambda x, weight, bias, gelu: linear(x, weight, None, gelu=gelu))
     assert not unasked(), "no bias"
 
 
@@ -72,7 +72,7 @@ def test_a_torch_without_the_ops_is_not_asked_for_them(monkeypatch: pytest.Monke
 
 @torch.inference_mode()
 def test_weights_that_share_memory_still_compute_their_own_numbers() -> None:
-    ops = [OneDnnLinear(linear(64, out, seed=out)) for out in (32, 96, 64)]
+    ops = nn.ModuleList(OneDnnLinear(linear(64, out, seed=out)) for out in (32, 96, 64))
     x = torch.randn(5, 64)
     before = [op(x) for op in ops]
     share_weight(ops)
@@ -144,3 +144,34 @@ def test_what_was_kept_is_given_back_and_the_next_merge_is_right(
     merger.merge(one)
     assert torch.equal(forward(ours, images, computing), known)
     assert (merger.kept, merger.room) == ({}, 0)
+
+
+def test_where_memory_is_short_a_weight_is_packed_once_what_was_kept_is_given_back(
+    backbone: Backbone,
+    computing: Numerics,
+    supernet_of: Callable[[str], Supernet],
+    images: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    supernet, ours = supernet_of("glora"), plain_model(backbone, computing)
+    merger = Merger(ours, supernet, 2**30)
+    one, two = (supernet.space.draw(np.random.default_rng(number)) for number in (0, 1))
+    merger.merge(two)
+    known = forward(ours, images, computing)
+    merger.merge(one)
+    merger.forget()
+    merger.room, calls = 2**30, list[int]()
+
+    def full_once(weight: Tensor) -> Tensor:
+        calls.append(len(merger.kept))
+        if len(calls) == 3:
+            raise RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."
+            )
+        return onednn.packed(weight)
+
+    monkeypatch.setattr("supernet.merging.packed", full_once)
+    merger.merge(two)
+    assert torch.equal(forward(ours, images, computing), known)
+    assert calls[2] > 0
+    assert (merger.kept, merger.room, calls[3]) == ({}, 0, 0)
