@@ -73,9 +73,9 @@ def writing(engine: Engine, durable: bool = False) -> Iterator[Session]:
 
     Raises `StoreError`.
     """
-    bound = engine.execution_options(writes=True, durable=durable)
     queued_at = engine.get_execution_options().get("queued_at")
-    with told(engine), turn(queued_at), Session(bound) as session, session.begin():
+    with told(engine), turn(queued_at), Session(engine) as session, session.begin():
+        session.connection(execution_options={"writes": True, "durable": durable})
         yield session
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 
 from supernet.errors import BadInput
 
 
+@cache  # each is read from files of its package
 def here() -> str:
     """This process's versions of the project and of torch."""
     return f"glora-search {version('glora-search')}, torch {version('torch')}"
