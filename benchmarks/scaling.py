@@ -47,7 +47,7 @@ PLACES, SLEEP = 64, 0.064  # seconds: a candidate every millisecond
 
 
 def scaling(
-    work: Path, config: Path = DIGITS, candidates: int = 16, turns: int = 2, simulated: int = 2560
+    work: Path, config: Path = DIGITS, candidates: int = 48, turns: int = 3, simulated: int = 2560
 ) -> list[Figure]:
     return [*strong(read(config), candidates, turns), *crowd(simulated)]
 
