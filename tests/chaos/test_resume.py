@@ -20,6 +20,7 @@ def test_a_killed_search_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
     assert unmet(figures) == []
 
 
+@pytest.mark.experiment
 def test_a_killed_search_on_postgresql_does_too(
     tmp_path: Path, postgres: Callable[..., AbstractContextManager[str]]
 ) -> None:
@@ -38,6 +39,7 @@ def test_a_killed_training_ends_with_the_same_supernet(tmp_path: Path) -> None:
     assert unmet(training(tmp_path, epochs=10, kills=2)) == []
 
 
+@pytest.mark.experiment
 def test_a_training_that_forgets_its_moments_is_found(tmp_path: Path) -> None:
     figures = training(tmp_path, epochs=10, kills=1, broken="forgotten moments")
     assert [figure.what for figure in unmet(figures)] == ["supernet's shared weights equal bit for bit"]

@@ -251,7 +251,10 @@ def test_a_supernet_that_another_campaign_trained_meanwhile_is_taken(
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("ahead", [False, True], ids=["alone", "behind a forerunner"])
+@pytest.mark.parametrize(
+    "ahead",
+    [pytest.param(False, marks=pytest.mark.experiment, id="alone"), pytest.param(True, id="behind a forerunner")],
+)
 def test_ray_with_3_workers_finds_what_one_process_finds(
     finished: Any, workshop: Any, monkeypatch: pytest.MonkeyPatch, ahead: bool
 ) -> None:

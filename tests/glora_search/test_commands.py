@@ -211,7 +211,12 @@ def test_an_export_of_a_candidate_is_verified_evaluated_and_predicts(
     [
         ("bitfit", "timm loads all", ""),
         ("vpt_deep", "torch.export loads its program", "no plain timm model: 6 prompt compiled"),
-        ("control", "torch.export loads its program", "no plain timm model: 6 control kept"),
+        pytest.param(
+            "control",
+            "torch.export loads its program",
+            "no plain timm model: 6 control kept",
+            marks=pytest.mark.experiment,
+        ),
     ],
 )
 def test_an_export_is_used_alike_whether_it_merges_compiles_or_is_kept(

@@ -23,7 +23,7 @@ def task(tmp_path: Path, write_task: Callable[[Path], Path]) -> dict[str, Any]:
 # ---- the test set is opened by the report alone
 
 
-@pytest.mark.parametrize("gone", ["test.txt", "images/test/007.png"])
+@pytest.mark.parametrize("gone", [pytest.param("test.txt", marks=pytest.mark.experiment), "images/test/007.png"])
 def test_without_its_test_set_a_campaign_fails_at_the_report_and_is_resumed(
     workshop: Any, task: dict[str, Any], watching: Callable[..., Any], gone: str
 ) -> None:

@@ -93,8 +93,16 @@ def test_it_measures_the_subnet(
         assert found.complete
 
 
-@pytest.mark.parametrize("model", ["test_vit", "test_vit2", "test_vit3"])
-@pytest.mark.parametrize("name", ["glora", "vpt_deep", "unified"])
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("test_vit", "glora"),
+        ("test_vit2", "glora"),
+        ("test_vit3", "glora"),
+        ("test_vit", "vpt_deep"),
+        ("test_vit2", "unified"),
+    ],
+)
 @pytest.mark.parametrize("way", WAYS[1:])
 def test_every_way_measures_the_same_subnet(
     scoring: ScoringTask,
