@@ -131,33 +131,35 @@ def test_merging_into_them_gives_the_numbers_of_merging_into_torchs(
     assert (room == 0) == (two.kept == {})
 
 
-def test_what_was_kept_is_given_back_and_the_next_merge_is_right(
+@pytest.fixture
+def merging(
     backbone: Backbone, computing: Numerics, supernet_of: Callable[[str], Supernet], images: Tensor
-) -> None:
+) -> tuple[Merger, str, str, Callable[[], Tensor]]:
+    """(a merger with room, two genomes, the logits of what it merged last)"""
     supernet, ours = supernet_of("glora"), plain_model(backbone, computing)
-    merger = Merger(ours, supernet, 2**30)
     one, two = (supernet.space.draw(np.random.default_rng(number)) for number in (0, 1))
+    return Merger(ours, supernet, 2**30), one, two, lambda: forward(ours, images, computing)
+
+
+def test_what_was_kept_is_given_back_and_the_next_merge_is_right(
+    merging: tuple[Merger, str, str, Callable[[], Tensor]],
+) -> None:
+    merger, one, two, logits = merging
     merger.merge(one)
-    known = forward(ours, images, computing)
+    known = logits()
     merger.merge(two)
     merger.forget()
     merger.merge(one)
-    assert torch.equal(forward(ours, images, computing), known)
+    assert torch.equal(logits(), known)
     assert (merger.kept, merger.room) == ({}, 0)
 
 
 def test_where_memory_is_short_a_weight_is_packed_once_what_was_kept_is_given_back(
-    backbone: Backbone,
-    computing: Numerics,
-    supernet_of: Callable[[str], Supernet],
-    images: Tensor,
-    monkeypatch: pytest.MonkeyPatch,
+    merging: tuple[Merger, str, str, Callable[[], Tensor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    supernet, ours = supernet_of("glora"), plain_model(backbone, computing)
-    merger = Merger(ours, supernet, 2**30)
-    one, two = (supernet.space.draw(np.random.default_rng(number)) for number in (0, 1))
+    merger, one, two, logits = merging
     merger.merge(two)
-    known = forward(ours, images, computing)
+    known = logits()
     merger.merge(one)
     merger.forget()
     merger.room, calls = 2**30, list[int]()
@@ -165,13 +167,11 @@ def test_where_memory_is_short_a_weight_is_packed_once_what_was_kept_is_given_ba
     def full_once(weight: Tensor) -> Tensor:
         calls.append(len(merger.kept))
         if len(calls) == 3:
-            raise RuntimeError(
-                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."
-            )
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 B.")
         return onednn.packed(weight)
 
     monkeypatch.setattr("supernet.merging.packed", full_once)
     merger.merge(two)
-    assert torch.equal(forward(ours, images, computing), known)
+    assert torch.equal(logits(), known)
     assert calls[2] > 0
     assert (merger.kept, merger.room, calls[3]) == ({}, 0, 0)
