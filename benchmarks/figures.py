@@ -20,7 +20,7 @@ HEADLINES = (
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of two medians; the middle half of the rounds' own ratios lies between low and high."""
+    """The median of the rounds' own ratios, and the middle half of them: between low and high."""
 
     value: float
     low: float

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from supernet.numerics import probe
+from supernet.numerics import fast_bfloat16, probe
 from workers.settings import WorkerSettings
 from workers.threads import threads_per_worker
 
@@ -24,7 +24,7 @@ def machine() -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "cpu": cpu_model(),
-        "capability": numerics.device_kind,
+        "capability": ", ".join(filter(None, (numerics.device_kind, fast_bfloat16(numerics.device_kind)))),
         "precision": numerics.precision,
         "cores": str(cores),
         "threads": str(threads_per_worker(WorkerSettings(backend="local"))),  # of every process that times something

@@ -146,10 +146,16 @@ def racing(
         beside("raced_share", "candidates of it that were raced", draws.raced, "of all"),
         at_most("raced_evolution_over_plain", "the same in the paper's evolution", evolution.over("plain"), 0.65),
         beside("raced_evolution_share", "candidates of it that were raced", evolution.raced, "of all"),
-        at_least("raced_speedup", "the reference way's candidate, over one of it", 1 / evolution.over("reference"), 8),
+        at_least(
+            "raced_speedup",
+            "the reference way's candidate, over one of that evolution",
+            1 / evolution.over("reference"),
+            8,
+        ),
         at_most(
             "raced_differing",
-            f"candidates of its first {len(unraced.candidates)} that another search proposed, without racing",
+            f"of the evolution's first {len(unraced.candidates)} candidates, those that the same search proposed "
+            "otherwise without racing",
             differing(evolution, unraced),
             0,
             "candidates",

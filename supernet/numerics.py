@@ -63,7 +63,7 @@ def probe(threads: int, *, gpu: bool = False) -> tuple[Numerics, str]:
     """
     kind = device_kind(gpu=gpu)
     on_gpu = kind.startswith("cuda")
-    fast = _fast_bfloat16(kind)
+    fast = fast_bfloat16(kind)
     numerics = Numerics(
         device_kind=kind,
         precision="bfloat16" if fast else "float32",
@@ -88,7 +88,7 @@ def device_kind(*, gpu: bool) -> str:
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
 
 
-def _fast_bfloat16(kind: str) -> str:
+def fast_bfloat16(kind: str) -> str:
     """The feature that makes bfloat16 fast here, or an empty string."""
     if kind.startswith("cuda"):
         return "tensor cores" if torch.cuda.is_bf16_supported(including_emulation=False) else ""
