@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from supernet.errors import BadInput
-from supernet.families import family_of
+from supernet.families import Family, family_of
 from supernet.settings import BackboneSettings
 from supernet.weights import head_prefix, load_weights
 
@@ -100,8 +100,13 @@ def load_backbone(
 def _blueprint(name: str, image_size: int | None = None, **arguments: Any) -> Any:
     """The timm model on the meta device: shapes without memory, made without drawing a number."""
     if image_size is not None:
-        arguments |= family_of(_made(name)).arguments(image_size)
+        arguments |= _family(name).arguments(image_size)
     return _made(name, **arguments)
+
+
+@cache  # a model is made to know it
+def _family(name: str) -> Family:
+    return family_of(_made(name))
 
 
 def _made(name: str, **arguments: Any) -> Any:

@@ -58,8 +58,8 @@ class CostTask:
 
 
 def afterwards(task: TrainingTask) -> TrainingTask:
-    """The training without its steps of the method itself, which come first and are the cheaper ones."""
-    return replace(task, training=task.training.model_copy(update={"method_first": 0.0}))
+    """The training without what comes first: a head that is fitted, and the method's own steps, which are cheaper."""
+    return replace(task, training=task.training.model_copy(update={"head": "random", "method_first": 0.0}))
 
 
 def untrained_scorer(training: TrainingTask, validation: Split, numerics: Numerics) -> Scorer:

@@ -1,4 +1,4 @@
-"""The pools that pass the contract: in process, one actor, three on parts of pretended GPUs."""
+"""The pools that pass the contract: in process, three actors on parts of pretended GPUs, and, as an experiment, one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ POOLS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="package", params=POOLS)
+COSTLY = {"ray, one worker"}  # of the same kind as those of the dispatcher's own tests
+
+
+@pytest.fixture(
+    scope="package",
+    params=[pytest.param(name, marks=[pytest.mark.experiment] if name in COSTLY else []) for name in POOLS],
+)
 def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
     settings = WorkerSettings(threads=1, **POOLS[request.param])
     if settings.backend == "local":
