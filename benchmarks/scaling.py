@@ -32,6 +32,7 @@ from db.records import State
 from db.store import open_store
 from glora_search.control import Control
 from glora_search.display import Silent
+from glora_search.driving import driving
 from glora_search.inputs import prepare
 from glora_search.searching import search
 from glora_search.settings import read_config
@@ -173,9 +174,10 @@ def _driven(folder: Path, candidates: int, population: int) -> tuple[float, floa
     with open_store(str(folder / "glora.db")) as store, gathered(settings.workers) as pool:
         store.create_campaign(settings.name, settings.model_dump(mode="json"), settings.seed)
         store.set_state(settings.name, State.SEARCHING)
-        control = Control(store, settings.name)
-        begin, computed = time.perf_counter(), time.thread_time()
-        search(inputs, Trained({}, 0.0), numerics(), pool, store, Silent(), control)  # type: ignore[arg-type]
-        wall, busy = time.perf_counter() - begin, time.thread_time() - computed
+        with driving(store, settings.name) as held:  # every write is fenced, as a driver's is
+            control = Control(held, settings.name)
+            begin, computed = time.perf_counter(), time.thread_time()
+            search(inputs, Trained({}, 0.0), numerics(), pool, held, Silent(), control)  # type: ignore[arg-type]
+            wall, busy = time.perf_counter() - begin, time.thread_time() - computed
         done = store.progress(settings.name).completed
     return 1000 * wall / done, 1000 * busy / done

@@ -299,15 +299,22 @@ class Store:
     def _writing(self, durable: bool = False) -> Iterator[Session]:
         """A write transaction, which a store under a lease begins by checking it. Raises `LeaseLost`."""
         with writing(self._engine, durable) as session:
-            if self._lease is not None:
-                lease.fence(session, self._lease)
+            self._fence(session)
             yield session
+
+    def _fence(self, session: Session) -> None:
+        if self._lease is not None:
+            lease.fence(session, self._lease)
 
     @contextmanager
     def _writing_to(self, name: str, durable: bool = False) -> Iterator[tuple[Session, int]]:
         """The same for a campaign, with its number in the database. Raises `NotFound`."""
-        with self._writing(durable) as session:
-            yield session, lookup.campaign_id(session, name, to_write=True)
+        with writing(self._engine, durable) as session:
+            number = None if self._lease is None else lease.own(session, self._lease, name)
+            if number is None:
+                self._fence(session)
+                number = lookup.campaign_id(session, name, to_write=True)
+            yield session, number
 
     @contextmanager
     def _changing(self, name: str, durable: bool = False) -> Iterator[tuple[Session, CampaignRow]]:

@@ -4,7 +4,7 @@ SQLite has no queue. A writer that finds the database locked looks again after a
 always come too late: with 32 of them one transaction in a hundred waited for 14 times the median. Here each draws a
 ticket from a small file beside the database, locks the byte of its ticket, and waits until the byte of the ticket
 before is free, which it also is when that writer has died (a queue lock: Craig 1993, Magnusson et al. 1994). Whoever
-ends a turn wakes the next by a datagram to an address that carries its ticket.
+ends a turn wakes the next, if there is one, by a datagram to an address that carries its ticket.
 
 The queue is for fairness alone; that two never write at once stays SQLite's affair. So whatever goes wrong here (no
 right to make the file, a stopped process in the queue) ends the waiting, never the transaction.
@@ -43,10 +43,10 @@ def turn(path: Path | None) -> Iterator[None]:
             _wait(queue, ticket)
         yield
     finally:
-        name = _name(queue)
+        with suppress(OSError):
+            if ticket is not None and _followed(queue, ticket):
+                _wake(_name(queue), ticket + 1)
         os.close(queue)  # and with it its locks, which are those of an open file: threads may queue too
-        if ticket is not None:
-            _wake(name, ticket + 1)
 
 
 def _open(path: Path) -> int | None:
@@ -59,12 +59,23 @@ def _open(path: Path) -> int | None:
 def _draw(queue: int) -> int:
     """A ticket, with its byte locked."""
     fcntl.fcntl(queue, fcntl.F_OFD_SETLKW, _flock(fcntl.F_WRLCK, DRAWING))  # held for microseconds
-    found = os.pread(queue, NUMBER.size, 0)
-    ticket = int(NUMBER.unpack(found)[0]) if len(found) == NUMBER.size else 0
+    ticket = _next(queue)
     os.pwrite(queue, NUMBER.pack(ticket + 1), 0)
     _free(queue, TICKETS + ticket)
     fcntl.fcntl(queue, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, DRAWING))
     return ticket
+
+
+def _followed(queue: int, ticket: int) -> bool:
+    """End the turn; whether a ticket was drawn meanwhile. Who draws the next one later finds this one's byte free."""
+    fcntl.fcntl(queue, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, TICKETS + ticket))
+    return _next(queue) > ticket + 1
+
+
+def _next(queue: int) -> int:
+    """The next ticket to be drawn."""
+    found = os.pread(queue, NUMBER.size, 0)
+    return int(NUMBER.unpack(found)[0]) if len(found) == NUMBER.size else 0
 
 
 def _wait(queue: int, ticket: int) -> None:

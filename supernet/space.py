@@ -64,6 +64,14 @@ class Space:
             assert costs.pop(OFF, None) == 0, f"{self.genes[gene].name} cannot be none for nothing"
             assert costs, f"{self.genes[gene].name} cannot stand"
 
+    def __hash__(self) -> int:
+        """Of the costs alone: every draw asks for it, and a space has hundreds of names. The same in all processes."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(form.parameters for gene in self.genes for form in gene.forms))
+
     # ---- text <-> forms
 
     def encode(self, forms: Mapping[str, str]) -> str:

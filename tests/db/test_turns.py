@@ -78,3 +78,27 @@ def test_an_error_in_a_turn_ends_it(tmp_path: Path) -> None:
     with turn(path):
         pass
     assert in_queue(path) == 2
+
+
+def test_who_waits_is_woken_and_where_nobody_waits_nobody_rings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "UNWOKEN", 600.0)  # nobody looks for themselves
+    monkeypatch.setattr(turns, "PATIENCE", 600.0)
+    rung, wake = list[int](), turns._wake
+    monkeypatch.setattr(turns, "_wake", lambda name, ticket: (rung.append(ticket), wake(name, ticket)))
+    path, served = tmp_path / "glora.db", list[int]()
+
+    def queue() -> None:
+        with turn(path):
+            served.append(1)
+
+    with turn(path):
+        pass
+    assert rung == []
+    waiter = threading.Thread(target=queue, daemon=True)
+    with turn(path):
+        waiter.start()
+        until(path, 3)
+    waiter.join(timeout=60)
+    assert (rung, served) == ([2], [1])

@@ -1,4 +1,6 @@
 import itertools
+import os
+import pickle
 import subprocess
 import sys
 import warnings
@@ -269,6 +271,17 @@ def test_spaces_are_values() -> None:
     assert again == SPACE
     assert hash(again) == hash(SPACE)
     assert Space(SPACE.genes[::-1]) != SPACE
+
+
+def test_a_space_that_travelled_is_found_as_one_that_was_made_there() -> None:
+    """Python hashes text in each process anew, and a hash that was asked for travels."""
+    assert hash(SPACE)
+    code = (
+        "import sys, pickle; from supernet.space import Space; found = pickle.load(sys.stdin.buffer)\n"
+        "assert hash(found) == hash(Space(found.genes, found.chains))"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", code], input=pickle.dumps(SPACE), env=environment, check=True)
 
 
 def test_a_space_needs_no_torch() -> None:
