@@ -31,6 +31,7 @@ from glora_search.trouble import trouble
 from glora_search.warm_start import require_supernet
 from supernet.export import require_free
 from supernet.numerics import Numerics, from_dict
+from supernet.trained import Trained
 from workers.pools import open_pool
 from workers.settings import WorkerSettings
 from workers.trainer import Pool
@@ -85,21 +86,30 @@ def _stations(
     name = campaign.name
     numerics = _numerics(inputs, campaign, pool, store, display)
     reached("probed")
-    if store.supernet(recipe_of(inputs)) is None:
+    probe, trains = None, store.supernet(recipe_of(inputs)) is None
+    if trains:
         display.note(expectation(inputs, cost(inputs, numerics, pool)))
     trained = train_or_find(inputs, numerics, pool, store, places, display, control)
+    if trains:  # the pool has a worker for training now, else one for scoring
+        probe = _linear_probe(inputs, numerics, pool, display, control)
     store.set_state(name, State.SEARCHING)
     searching = search(inputs, trained, numerics, pool, store, display, control)
     seconds = {"training": trained.seconds, "search": searching}
     store.set_state(name, State.REPORTING)
-    probe = watched(pool, inputs.probe(numerics), display, "train linear probe", control)
-    reached("probe-trained")
+    probe = probe or _linear_probe(inputs, numerics, pool, display, control)
     found = conclude(inputs, trained, probe, numerics, pool, store, places, display, seconds, control)
     found |= {"picture": _picture(name, found, store, places, display)}
     store.set_report(name, found)
     reached("finished")
     store.clear_request(name)
     return found
+
+
+def _linear_probe(inputs: Inputs, numerics: Numerics, pool: Pool, display: Display, control: Control) -> Trained:
+    """Of the report. Raises Paused or Cancelled if that was asked."""
+    probe = watched(pool, inputs.probe(numerics), display, "train linear probe", control)
+    reached("probe-trained")
+    return probe
 
 
 def _picture(name: str, found: dict[str, Any], store: Store, places: Places, display: Display) -> str | None:

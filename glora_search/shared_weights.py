@@ -79,8 +79,8 @@ def _found(name: str, path: Path, store: Store) -> Trained | None:
 
 def _calibrated(inputs: Inputs, trained: Trained, numerics: Numerics, pool: Pool, display: Display) -> Trained:
     """The supernet that is as sure of itself as the validation split says it may be."""
-    settings = inputs.settings
-    scoring = ScoringTask(inputs.backbone, settings.space, trained, inputs.data.val, numerics)
+    settings, task = inputs.settings, inputs.training(numerics)  # which has the threads of all workers
+    scoring = ScoringTask(inputs.backbone, settings.space, trained, inputs.data.val, task.numerics)
     found = watched(pool, CalibrationTask(scoring, settings.training, settings.seed), display, "calibrate")
     display.note(f"Temperature {found.temperature:.2f}: the supernet's logits are divided by it.")
     return found.trained
