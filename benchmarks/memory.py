@@ -53,7 +53,10 @@ def added(name: str, config: Path, size: int) -> int:
     images, labels = batch(setting, setting.inputs.data.train)
     frozen = sum(array.nbytes for array in setting.inputs.backbone.state.values())
     level = _reset()
-    take: Callable[[], float] = peers.Ours(setting) if name == "ours" else peers.step(name, setting, images, labels)
+    head = setting.inputs.settings.training.head  # which may be fitted first
+    take: Callable[[], float] = (
+        peers.Ours(setting, head) if name == "ours" else peers.step(name, setting, images, labels)
+    )
     for _ in range(STEPS):
         take()
     return _peak() - level - frozen

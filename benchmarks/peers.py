@@ -69,12 +69,12 @@ def step(name: str, setting: Setting, images: Tensor, labels: Tensor) -> Step:
 class Ours:
     """The steps of a supernet's training, one after the other, each with a batch and forms of its own.
 
-    None of them is one of the method that training begins with, which are cheaper.
+    None of them is one of the method that training begins with, which are cheaper. `head` is how it begins.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, head: str = "random") -> None:
         task = afterwards(setting.inputs.training(setting.numerics))
-        longest = task.training.model_copy(update={"epochs": 10_000})  # more than are asked for
+        longest = task.training.model_copy(update={"head": head, "epochs": 10_000})  # more than are asked for
         self._progress: Iterator[Any] = replace(task, training=longest).run()
 
     def __call__(self) -> float:

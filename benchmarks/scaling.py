@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import ray
 
 from benchmarks.figures import Figure, at_least, at_most, beside
 from benchmarks.setting import DIGITS, Setting, read, untrained
+from benchmarks.timing import Times
 from chaos.stub import StubTask, answer, numerics, parameters
 from chaos.tiny import tiny
 from db.records import State
@@ -59,15 +59,23 @@ def scaling(
 def strong(setting: Setting, candidates: int, turns: int) -> list[Figure]:
     """Pools are opened in turn, since together they would share the cores; each one's start is not counted."""
     shapes = {"two": (2, 1), "one": (1, 1), "threaded": (1, 2)}  # workers, threads of each
-    found: dict[str, list[float]] = {name: [] for name in shapes}
+    seconds: dict[str, list[float]] = {name: [] for name in shapes}
     for _ in range(turns):
         for name, (count, threads) in shapes.items():
-            found[name].append(_seconds(setting, candidates, count, threads))
-    two, one, threaded = (median(found[name]) for name in shapes)
+            seconds[name].append(_seconds(setting, candidates, count, threads))
+    times = Times({name: tuple(each) for name, each in seconds.items()})
     return [
-        at_least("two_workers", "one Ray worker over two, one thread each, the same candidates", one / two, 1.6),
         at_least(
-            "two_workers_over_threads", "one Ray worker of two threads over two of one, the same", threaded / two, 1.0
+            "two_workers",
+            "one Ray worker over two, one thread each, the same candidates",
+            times.ratio("one", "two"),
+            1.6,
+        ),
+        at_least(
+            "two_workers_over_threads",
+            "one Ray worker of two threads over two of one, the same",
+            times.ratio("threaded", "two"),
+            1.0,
         ),
     ]
 

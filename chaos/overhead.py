@@ -16,6 +16,7 @@ from db.records import State
 from db.store import open_store
 from glora_search.control import Control
 from glora_search.display import Advance
+from glora_search.driving import driving
 from glora_search.inputs import prepare
 from glora_search.searching import search
 from glora_search.settings import read_config
@@ -69,17 +70,11 @@ def _overhead(folder: Path, candidates: int, backend: str, count: int, where: st
         numerics, _ = pool.probe()
         store.set_state(settings.name, State.SEARCHING)
         watching = Watching(min(EARLY, candidates // 2), lambda: held.append(memory()))
-        begin = time.perf_counter()
-        search(
-            inputs,
-            Trained({}, 0.0),
-            numerics,
-            StubPool(pool),  # type: ignore[arg-type]
-            store,
-            watching,
-            Control(store, settings.name),
-        )
-        taken = time.perf_counter() - begin
+        with driving(store, settings.name) as fenced:  # every write asks for the lease, as a driver's does
+            control = Control(fenced, settings.name)
+            begin = time.perf_counter()
+            search(inputs, Trained({}, 0.0), numerics, StubPool(pool), fenced, watching, control)  # type: ignore[arg-type]
+            taken = time.perf_counter() - begin
         held.append(memory())
         progress = store.progress(settings.name)
     grown = (held[-1] - held[0]) / 2**20

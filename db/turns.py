@@ -43,10 +43,12 @@ def turn(path: Path | None) -> Iterator[None]:
             _wait(queue, ticket)
         yield
     finally:
-        with suppress(OSError):
-            if ticket is not None and _followed(queue, ticket):
-                _wake(_name(queue), ticket + 1)
-        os.close(queue)  # and with it its locks, which are those of an open file: threads may queue too
+        try:
+            with suppress(OSError):
+                if ticket is not None and _followed(queue, ticket):
+                    _wake(_name(queue), ticket + 1)
+        finally:
+            os.close(queue)  # and with it its locks, which are those of an open file: threads may queue too
 
 
 def _open(path: Path) -> int | None:

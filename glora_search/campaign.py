@@ -96,7 +96,8 @@ def _stations(
     searching = search(inputs, trained, numerics, pool, store, display, control)
     seconds = {"training": trained.seconds, "search": searching}
     store.set_state(name, State.REPORTING)
-    probe = probe or _linear_probe(inputs, numerics, pool, display, control)
+    if probe is None:
+        probe = _linear_probe(inputs, numerics, pool, display, control)
     found = conclude(inputs, trained, probe, numerics, pool, store, places, display, seconds, control)
     found |= {"picture": _picture(name, found, store, places, display)}
     store.set_report(name, found)

@@ -49,6 +49,7 @@ def conclude(
     task = ScoringTask(inputs.backbone, settings.space, trained, inputs.data.val, numerics.in_float32())
     method = kept_near(inputs.space, settings)
     itself = method.genome if method else None
+    control.require_open(at_once=True)
     finalists = measured(task, pool, store, settings, itself)
     tried = len(store.candidates(settings.name, where="status in ('completed', 'raced')"))
     best = choose(finalists, settings.search.rank, settings.search.choice, itself, tried)
@@ -66,6 +67,7 @@ def conclude(
     val = report.score_most(pool, task, genomes, subnets["searched"])
     if lost := len(genomes) - len(val):
         display.note(f"{lost} of the subnets that the searched one is compared with could not be scored.")
+    control.require_open(at_once=True)
     display.note(f"Chosen: candidate {chosen.id} with {chosen.params:,} parameters. Opening the test split.")
     tests = {name: opener() for name, opener in inputs.data.tests.items()}
     reached("test-opened")

@@ -36,10 +36,13 @@ class Control:
         """A signal asks for a pause. Sets a flag and no more, since a signal's handler may do no more."""
         self.signalled = True
 
-    def asked(self) -> Command | None:
-        """`cancel`, `stop`, `pause` or None; a signal is a pause unless the database asks to cancel."""
+    def asked(self, at_once: bool = False) -> Command | None:
+        """`cancel`, `stop`, `pause` or None; a signal is a pause unless the database asks to cancel.
+
+        `at_once`: whatever the database was asked until this moment counts.
+        """
         now = self.clock()
-        if self.store is not None and now - self._looked >= POLL:
+        if self.store is not None and (now - self._looked >= POLL or at_once):
             self._looked, self._asked = now, self.store.requested(self.name)
         return "pause" if self.signalled and self._asked != "cancel" else self._asked
 
@@ -47,9 +50,9 @@ class Control:
         """Whether no new candidate may be started."""
         return self.asked() in ("pause", "cancel")
 
-    def require_open(self) -> None:
+    def require_open(self, at_once: bool = False) -> None:
         """Raises Cancelled or Paused if that was asked."""
-        match self.asked():
+        match self.asked(at_once):
             case "cancel":
                 raise Cancelled(self.name)
             case "pause":

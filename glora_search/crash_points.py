@@ -27,7 +27,7 @@ Point = Literal[
     "scored",  # an outcome is in memory only
     "recorded",  # an outcome has its row
     "selected",  # a generation's survivors
-    "probe-trained",  # the linear probe
+    "probe-trained",  # the linear probe, before the search where the supernet was trained
     "finalists-scored",
     "refitted",  # in memory only
     "refit-saved",  # its file is whole

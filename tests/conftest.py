@@ -11,6 +11,7 @@ import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # torch's, and that of every process that a test starts
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would compile this project's files anew
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (else other tests keep its workers from starting for minutes)
 
 from collections.abc import Callable, Iterator

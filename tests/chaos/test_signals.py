@@ -10,8 +10,8 @@ from chaos.figures import unmet
 from chaos.signals import orphans, signals
 
 
-def test_a_campaign_hears_signals_and_survives_its_terminal(tmp_path: Path) -> None:
-    assert unmet(signals(tmp_path, "local", generations=1, cases=("hangup",)), timed=False) == []
+def test_a_second_signal_ends_what_does_not_end_by_itself(tmp_path: Path) -> None:
+    assert unmet(signals(tmp_path, "local", generations=1, cases=("twice",)), timed=False) == []
 
 
 @pytest.mark.experiment

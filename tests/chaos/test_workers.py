@@ -24,7 +24,7 @@ SMALL: list[tuple[Experiment, dict[str, Any], dict[str, Any]]] = [  # experiment
     (workers.one_result_for_any_number_of_workers, {"candidates": 40, "workers": (2,)}, {"confuses": True}),
 ]
 NAMES = [experiment.__name__ for experiment, _, _ in SMALL]
-CHEAP = {"false_death", "one_result_for_any_number_of_workers"}  # what the others find, tests/workers has small
+CHEAP = {"out_of_memory", "one_result_for_any_number_of_workers"}  # what the others find, tests/workers has small
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 from db.errors import NameTaken
 from db.records import State
+from glora_search.control import Paused
 from glora_search.inputs import prepare
 from glora_search.shared_weights import recipe_of
 from supernet.checkpoint import load_trained, save_trained
@@ -248,6 +249,16 @@ def test_a_supernet_that_another_campaign_trained_meanwhile_is_taken(
     with workshop.store() as store:
         assert store.campaign("tiny").fingerprint == other.fingerprint
     assert any("trained from the same recipe meanwhile" in note for note in display.notes)
+
+
+def test_the_linear_probe_is_trained_beside_the_supernet_or_else_after_the_search(workshop: Any, watching: Any) -> None:
+    """While the pool has a worker for training; the next run has none before its report."""
+    first, then = watching(interrupt=("search", 8)), watching()
+    with pytest.raises(Paused):
+        workshop.launch(first)
+    workshop.launch(then)
+    assert first.bars == ["train supernet", "train linear probe", "search"]
+    assert then.bars == ["search", "train linear probe"]
 
 
 @pytest.mark.timeout(200)

@@ -129,6 +129,7 @@ def test_random_searches_the_supernet_of_ours_and_the_paper_trains_its_own(whole
         ours, random, paper = (prints[f"tiny.compare.{method}.{seed}"] for method in ("ours", "random", "paper"))
         assert ours == random != paper
     assert Counter(display.bars)["train supernet"] == 4, "two rows of two seeds"
+    assert Counter(display.bars)["train linear probe"] == 6, "each of the three campaigns once"
 
 
 def test_a_longer_training_is_another_than_the_plain_one(whole: Any) -> None:

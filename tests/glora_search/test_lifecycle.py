@@ -13,6 +13,7 @@ import pytest
 
 from db.errors import Held, LeaseLost, NameTaken
 from db.records import State
+from glora_search import report
 from glora_search.control import Cancelled, Control, Paused
 from glora_search.display import Advance
 from glora_search.driving import STALE_AFTER, driving
@@ -245,6 +246,24 @@ def test_a_pause_asked_for_after_the_search_leaves_the_test_unopened(
     with pytest.raises(Paused):
         workshop.launch(Acting(("search", 18), asking("pause")))
     assert opened == []
+
+
+def test_a_pause_asked_for_while_the_report_is_made_leaves_it_unopened_too(
+    workshop: Any, watching: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However soon after the last look at the database."""
+    score, display = report.score_most, watching()
+
+    def asks(*arguments: Any) -> Any:
+        with workshop.store() as store:
+            store.request("tiny", "pause")
+        return score(*arguments)
+
+    monkeypatch.setattr("glora_search.report.score_most", asks)
+    monkeypatch.setattr("glora_search.control.POLL", 3600.0)
+    with pytest.raises(Paused):
+        workshop.launch(display)
+    assert not any("Opening" in note for note in display.notes)
 
 
 def test_workers_may_change_between_runs_and_nothing_else(workshop: Any, finished: Any) -> None:

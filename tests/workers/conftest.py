@@ -1,4 +1,4 @@
-"""The pools that pass the contract: in process, three actors on parts of pretended GPUs, and, as an experiment, one."""
+"""The pools that pass the contract: in process, and three actors on parts of pretended GPUs; one, where it is asked for."""
 
 from __future__ import annotations
 

@@ -252,7 +252,6 @@ def test_only_the_one_that_ran_is_charged_with_its_workers_death(tmp_path: Path)
     assert [line.genome for line in task.begun() if line.genome] == genomes, "each once, what came back first"
 
 
-@pytest.mark.experiment
 def test_one_that_kills_its_workers_takes_no_other_with_it() -> None:
     """Candidates that take no time: a worker's answer on the first of two may die with it under the second."""
     genomes = fatal_and_harmless(CRASH, "hhfhfh")
@@ -363,7 +362,6 @@ def test_a_worker_that_fits_on_no_node_is_refused_with_what_there_is() -> None:
     require_resources(4, 2)
 
 
-@pytest.mark.experiment
 def test_workers_that_find_no_room_do_not_hold_up_the_others(
     scoring: ScoringTask, genomes: list[str], expected: list[Measurement]
 ) -> None:
