@@ -1,4 +1,4 @@
-"""The pools that pass the contract: in process, and three actors on parts of pretended GPUs; one, where it is asked for."""
+"""The pools that pass the contract: in process, and three actors on parts of pretended GPUs; one where asked for."""
 
 from __future__ import annotations
 
