@@ -64,8 +64,7 @@ class Space:
             assert costs.pop(OFF, None) == 0, f"{self.genes[gene].name} cannot be none for nothing"
             assert costs, f"{self.genes[gene].name} cannot stand"
 
-    def __hash__(self) -> int:
-        """Of the costs alone: every draw asks for it, and a space has hundreds of names. The same in all processes."""
+    def __hash__(self) -> int:  # of costs alone, once: each draw asks for it. The same in all processes, and it travels
         return self._hash
 
     @cached_property
@@ -252,8 +251,7 @@ class Space:
     def _drawn_lengths(self, tilt: float, generator: np.random.Generator) -> list[int]:
         """A length for each chain."""
         chances = cumulative_lengths(self, tilt) if self.chains else ()
-        drawn = generator.random(len(self.chains))
-        found = zip(self.chains, chances, drawn, strict=True)
+        found = zip(self.chains, chances, generator.random(len(self.chains)), strict=True)
         return [chain.lengths[int((each >= cumulative).sum())] for chain, cumulative, each in found]
 
     def sizes(self, count: int, limit: int | None = None) -> np.ndarray:
@@ -261,8 +259,7 @@ class Space:
         self.require_feasible(limit)
         smallest, largest = self.parameters(self.smallest), self.parameters(self.largest)
         largest = largest if limit is None else min(limit, largest)
-        middles: np.ndarray = smallest + (largest - smallest) * (np.arange(count) + 0.5) / count
-        return middles
+        return np.asarray(smallest + (largest - smallest) * (np.arange(count) + 0.5) / count)
 
     def repair(self, genome: str, limit: int, generator: np.random.Generator) -> str:
         """The genome itself if it fits; else with randomly chosen genes cheaper, and chains shorter, until it does."""
