@@ -102,22 +102,26 @@ class Terminal:
             yield lambda done, text: progress.update(task, completed=done, text=text)
 
     def _lines(self, title: str, total: int) -> Advance:
-        step, said, begin = max(1, total // 10), 0, time.monotonic()
+        step, said = max(1, total // 10), 0
+        first: tuple[int, float] | None = None  # heard so far, and when: what was resumed is no part of the pace
 
         def advance(done: int, text: str) -> None:
-            nonlocal said
+            nonlocal said, first
+            now = time.monotonic()
+            first = first or (done, now)
             if done // step > said or done == total:
                 said = done // step
-                self.note(f"{title}: {done}/{total} {text}".rstrip() + _pace(done, total, time.monotonic() - begin))
+                pace = _pace(done - first[0], total - done, now - first[1])
+                self.note(f"{title}: {done}/{total} {text}".rstrip() + pace)
 
         return advance
 
 
-def _pace(done: int, total: int, seconds: float) -> str:
-    """`, 2.5/s, 3 min left`; nothing at the end."""
-    if done >= total or not seconds:
+def _pace(done: int, left: int, seconds: float) -> str:
+    """`, 2.5/s, 3 min left`; nothing at the end, nor at the beginning."""
+    if not left or not done or not seconds:
         return ""
-    return f", {done / seconds:.1f}/s, {minutes((total - done) * seconds / done)} left"
+    return f", {done / seconds:.1f}/s, {minutes(left * seconds / done)} left"
 
 
 def minutes(seconds: float) -> str:

@@ -14,7 +14,7 @@ from glora_search.display import Rate, Terminal, minutes
 
 
 def test_a_log_says_the_pace_and_the_time_left_of_each_tenth(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = count(100.0, 4.0)  # seconds; looked at once at the start and once for each line
+    clock = count(100.0, 2.0)  # seconds, at each advance
     monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
     said = io.StringIO()
     with Terminal(Console(file=said)).bar("search", 20) as advance:
@@ -24,6 +24,20 @@ def test_a_log_says_the_pace_and_the_time_left_of_each_tenth(monkeypatch: pytest
     assert lines[0] == "search: 2/20 generation 1, 0.5/s, 36 s left"
     assert lines[-1] == "search: 20/20 generation 1"
     assert len(lines) == 10
+
+
+def test_what_was_done_before_a_resume_is_no_part_of_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = count(100.0, 2.0)
+    monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
+    said = io.StringIO()
+    with Terminal(Console(file=said)).bar("training", 240) as advance:
+        for done in range(36, 73):
+            advance(done, "")
+    assert said.getvalue().splitlines() == [
+        "training: 36/240",
+        "training: 48/240, 0.5/s, 6 min left",
+        "training: 72/240, 0.5/s, 6 min left",
+    ]
 
 
 def test_a_bar_says_the_pace_and_the_time_left() -> None:
