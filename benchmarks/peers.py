@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from benchmarks import reference
 from benchmarks.setting import Setting
 from supernet.backbone import build
-from supernet.cost import afterwards
+from supernet.cost import near_only
 from supernet.numerics import Numerics, autocast
 
 LINEARS = r"blocks\..*\.(qkv|proj|fc1|fc2)"  # those of a supernet's sites
@@ -73,7 +73,7 @@ class Ours:
     """
 
     def __init__(self, setting: Setting, head: str = "random") -> None:
-        task = afterwards(setting.inputs.training(setting.numerics))
+        task = near_only(setting.inputs.training(setting.numerics))
         longest = task.training.model_copy(update={"head": head, "epochs": 10_000})  # more than are asked for
         self._progress: Iterator[Any] = replace(task, training=longest).run()
 

@@ -41,6 +41,7 @@ EARLIER: Mapping[str, Mapping[str, Any]] = {
         "vector_rate": 1.0,
         "draws": "uniform",
         "method_first": 0.0,
+        "method_last": 0.0,
         "memory": 0.0,
         "calibration": False,
     },

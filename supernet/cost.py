@@ -38,7 +38,7 @@ class CostTask:
         """No progress, then the costs."""
         prepare_process(self.training.numerics.threads_per_worker)
         steps = []
-        for progress in train(afterwards(self.training)):
+        for progress in train(near_only(self.training)):
             if not isinstance(progress, Progress):  # the whole training is shorter than what is timed
                 break
             steps.append(progress.seconds)
@@ -57,9 +57,10 @@ class CostTask:
         return _typical(clock[1:])
 
 
-def afterwards(task: TrainingTask) -> TrainingTask:
-    """The training without what comes first: a head that is fitted, and the method's own steps, which are cheaper."""
-    return replace(task, training=task.training.model_copy(update={"head": "random", "method_first": 0.0}))
+def near_only(task: TrainingTask) -> TrainingTask:
+    """The training without a head that is fitted first, and without the method's own steps, which are cheaper."""
+    changed = {"head": "random", "method_first": 0.0, "method_last": 0.0}
+    return replace(task, training=task.training.model_copy(update=changed))
 
 
 def untrained_scorer(training: TrainingTask, validation: Split, numerics: Numerics) -> Scorer:

@@ -7,15 +7,16 @@
 | `near`     | as (1) below, around a fixed method                                                        |         |
 | `sandwich` | the first of the step's subnets is the largest, the second the smallest, others uniform    | BigNAS  |
 
-`near` draws the method `around` itself in the first `method_first` of the steps. After them it draws k uniformly from
-[0, 1] for each subnet; each of its genes then takes the form that the method has there with probability k, and else
-any of its forms, each equally likely:
+`near` draws the method `around` itself in the first `method_first` of the steps and in the last `method_last`. Between
+them it draws k uniformly from [0, 1] for each subnet; each of its genes then takes the form that the method has there
+with probability k, and else any of its forms, each equally likely:
 
     P(form) = E k [form is the method's] + (1 - E k) / forms                                     (1)
 
 So these steps range from the method itself to uniform draws, and the numbers that the method uses get most of the
-training: a form that is drawn in one step of four learns at a quarter of the speed. They come last because what the
-others learn beside a method that fits already is what they add to it. The lengths of chains (chains.py) are drawn as
+training: a form that is drawn in one step of four learns at a quarter of the speed. They come after the first because
+what the others learn beside a method that fits already is what they add to it, and before the last because the small
+steps at the end of the schedule then undo what sharing cost the method. The lengths of chains (chains.py) are drawn as
 forms are, in each of these ways.
 
 FairNAS: Chu et al., arXiv 1907.01845, strict fairness; BigNAS: Yu et al., arXiv 2003.11142.
@@ -43,7 +44,7 @@ def genomes(space: Space, settings: TrainingSettings, seed: int, t: int, steps: 
     generator = stream(seed, "forms", t)
     if settings.draws == "near":
         method = centre(space, settings.around)
-        if t < settings.method_first * steps:
+        if t < settings.method_first * steps or t >= (1 - settings.method_last) * steps:
             return [method] * count
         return [near(space, method, generator) for _ in range(count)]
     ends = [space.largest, space.smallest][:count] if settings.draws == "sandwich" else []

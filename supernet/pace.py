@@ -1,7 +1,7 @@
 """What a step of one training takes beside a step of another and a candidate's scoring: timed in turn, A B C A B C.
 
 Whatever else the machine does falls on all of them alike, so that their ratios hold where seconds alone would not.
-Where a supernet's training begins with steps of a method, these and the others are timed and weighted by their numbers.
+Where a supernet's training has steps of a method itself, these and the others are timed and weighted by their numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from statistics import median
 
 import torch
 
-from supernet.cost import afterwards, untrained_scorer
+from supernet.cost import near_only, untrained_scorer
 from supernet.data import Split
 from supernet.numerics import Numerics, prepare_process
 from supernet.randomness import stream
@@ -45,19 +45,19 @@ class PaceTask:
         """No progress, then the pace."""
         training, scoring = self.supernet.numerics.threads_per_worker, self.numerics.threads_per_worker
         prepare_process(training)
-        first = self._first()
-        things = [(_steps(afterwards(self.supernet)), training), (_steps(self.fixed), training)]
+        share = self._share()
+        things = [(_steps(near_only(self.supernet)), training), (_steps(self.fixed), training)]
         things += [(self._candidates(), scoring)]
-        if first:
+        if share:
             things += [(_steps(self.supernet), training)]
         rounds = [[self._timed(*thing) for thing in things] for _ in range(WARMUP + ROUNDS)]
-        after, fixed, candidate, *begins = (median(times) for times in zip(*rounds[WARMUP:], strict=True))
-        yield Pace(first * sum(begins) + (1 - first) * after, fixed, candidate)
+        near, fixed, candidate, *method = (median(times) for times in zip(*rounds[WARMUP:], strict=True))
+        yield Pace(share * sum(method) + (1 - share) * near, fixed, candidate)
 
-    def _first(self) -> float:
-        """The share of the supernet's steps that its training begins with."""
+    def _share(self) -> float:
+        """The share of the supernet's steps that train the method itself."""
         settings = self.supernet.training
-        return settings.method_first if settings.draws == "near" else 0.0
+        return min(1.0, settings.method_first + settings.method_last) if settings.draws == "near" else 0.0
 
     def _candidates(self) -> Iterator[object]:
         scorer = untrained_scorer(self.supernet, self.validation, self.numerics)
@@ -81,7 +81,6 @@ class PaceTask:
 def _steps(task: TrainingTask) -> Iterator[object]:
     """As many steps as are timed, however short the training, and none of another kind."""
     settings = task.training
-    long = settings.model_copy(
-        update={"epochs": WARMUP + ROUNDS + 1, "method_first": 1.0 if settings.method_first else 0.0}
-    )
+    method = settings.method_first or settings.method_last
+    long = settings.model_copy(update={"epochs": WARMUP + ROUNDS + 1, "method_first": 1.0 if method else 0.0})
     return train(replace(task, training=long))

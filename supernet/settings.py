@@ -205,6 +205,10 @@ class TrainingSettings(Settings):
         description="share of the steps, from the first, in which `draws: near` draws the method itself; those after "
         "them are more or less close to it",
     )
+    method_last: Fraction = Field(
+        default=0.25,
+        description="share of the steps, up to the last, in which `draws: near` draws the method itself once more",
+    )
     subnets: Positive = Field(default=1, description="subnets a step, each on its share of the batch")
     average: Fraction = Field(
         default=0.0,

@@ -69,9 +69,11 @@ def recipe(
     """Hash of everything that decides what training computes: looked up before training.
 
     A table is named by its space; its depths, which move the draws, are named beside it. `validation` is the split
-    that the supernet is calibrated on, if it is.
+    that the supernet is calibrated on, if it is. A training that could not be told to end with its method goes without
+    saying that it does not, so that supernets from before are found.
     """
-    parts = [backbone.key(), space.model_dump_json(), training.model_dump_json(), split.key(), seed, NUMBERS]
+    told = training.model_dump_json(exclude=None if training.method_last else {"method_last"})
+    parts = [backbone.key(), space.model_dump_json(), told, split.key(), seed, NUMBERS]
     if depths := [(row.sites, row.gene, row.depths) for row in space.table if row.depths]:
         parts.append(depths)
     parts += [] if validation is None else [validation.key()]

@@ -28,6 +28,7 @@ REFERENCE_TRAINING: Mapping[str, Any] = {
     "draws": "uniform",
     "around": "auto",
     "method_first": 0.0,
+    "method_last": 0.0,
     "subnets": 1,
     "average": 0.0,
     "memory": 0.0,
@@ -53,6 +54,7 @@ SUPERNET_ONLY: Mapping[str, Any] = {
     "draws": "uniform",
     "around": "auto",
     "method_first": 0.0,
+    "method_last": 0.0,
     "subnets": 1,
     "calibration": False,
 }

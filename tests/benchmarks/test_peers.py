@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks import peers, plain, reference
 from benchmarks.setting import Setting
-from supernet.cost import afterwards
+from supernet.cost import near_only
 from supernet.model import Supernet
 from supernet.trained import Trained
 from supernet.training import adapt
@@ -136,7 +136,7 @@ def test_the_plain_forward_is_the_same_in_every_form(setting: Setting, images: T
 
 def test_our_steps_are_those_of_the_training(setting: Setting) -> None:
     found = peers.Ours(setting)
-    task = afterwards(setting.inputs.training(setting.numerics))
+    task = near_only(setting.inputs.training(setting.numerics))
     assert found() == next(iter(task.run())).loss, "the first step, before anything has moved"
 
 

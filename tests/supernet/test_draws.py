@@ -63,7 +63,11 @@ def test_fair_draws_differ_between_genes_of_the_same_forms() -> None:
 def test_near_draws_range_from_the_method_itself_to_uniform_draws() -> None:
     """A gene takes the method's form with probability 1/2 + 1/2 / forms, and any other with 1/2 / forms."""
     method = fixed_genome(SPACE, "ssf")
-    found = [genome for t in range(STEPS) for genome in drawn(t, draws="near", around="ssf", method_first=0.0)]
+    found = [
+        genome
+        for t in range(STEPS)
+        for genome in drawn(t, draws="near", around="ssf", method_first=0.0, method_last=0.0)
+    ]
     assert found.count(method) > 100, "from 2,000 draws"
     for place, gene in enumerate(SPACE.genes):
         forms = len(gene.forms)
@@ -73,15 +77,21 @@ def test_near_draws_range_from_the_method_itself_to_uniform_draws() -> None:
             assert counts[letter] / len(found) == pytest.approx(share, abs=0.04), (gene.name, letter)
 
 
-def test_the_first_steps_draw_the_method_itself_and_leave_the_others_as_they_are() -> None:
+def test_the_first_and_last_steps_draw_the_method_itself_and_leave_the_others_as_they_are() -> None:
     method = fixed_genome(SPACE, "ssf")
-    led, near_only = (
-        [genome for t in range(STEPS) for genome in drawn(t, draws="near", around="ssf", method_first=share)]
-        for share in (0.4, 0.0)
+    near_only, led, both = (
+        [
+            genome
+            for t in range(STEPS)
+            for genome in drawn(t, draws="near", around="ssf", method_first=first, method_last=last)
+        ]
+        for first, last in ((0.0, 0.0), (0.4, 0.0), (0.4, 0.2))
     )
-    assert set(led[: STEPS * 2 // 5]) == {method}
-    assert led[STEPS * 2 // 5 :] == near_only[STEPS * 2 // 5 :]
-    assert set(near_only[: STEPS * 2 // 5]) != {method}
+    begin, end = STEPS * 2 // 5, STEPS * 4 // 5
+    assert set(led[:begin]) == set(both[:begin]) == set(both[end:]) == {method}
+    assert both[begin:end] == led[begin:end] == near_only[begin:end]
+    assert led[end:] == near_only[end:]
+    assert {method} not in (set(near_only[:begin]), set(near_only[begin:end]), set(near_only[end:]))
 
 
 def test_a_draw_near_a_method_keeps_to_a_limit() -> None:

@@ -1,3 +1,5 @@
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,7 +19,7 @@ from supernet.numerics import Numerics
 from supernet.randomness import stream
 from supernet.schedule import batch_of, total_steps
 from supernet.settings import SpaceSettings, TrainingSettings
-from supernet.trained import Trained, recipe
+from supernet.trained import NUMBERS, Trained, recipe
 from supernet.training import Checkpoint, Progress, TrainingTask, adapt
 
 SPACE = SpaceSettings(ranks=(4, 2), storage="shared")
@@ -146,6 +148,17 @@ def test_the_seed_and_every_option_matter(task: TrainingTask) -> None:
     assert len({run(other)[1].fingerprint for other in others}) == len(others)
     keys = {recipe(t.backbone, t.space, t.training, t.split, t.seed) for t in others}
     assert len(keys) == len(others)
+
+
+def test_a_training_that_does_not_end_with_its_method_has_the_recipe_of_before(task: TrainingTask) -> None:
+    def found(training: TrainingSettings) -> str:
+        return recipe(task.backbone, task.space, training, task.split, task.seed)
+
+    without, ending = (changed(task, method_last=share).training for share in (0.0, 0.25))
+    told = without.model_dump_json().replace('"method_last":0.0,', "")
+    assert "method_last" not in told
+    parts = [task.backbone.key(), task.space.model_dump_json(), told, task.split.key(), task.seed, NUMBERS]
+    assert found(without) == hashlib.sha256(json.dumps(parts).encode()).hexdigest() != found(ending)
 
 
 def test_a_shorter_training_is_the_beginning_of_a_longer_one(task: TrainingTask) -> None:
