@@ -207,6 +207,7 @@ class TrainingSettings(Settings):
     )
     method_last: Fraction = Field(
         default=0.25,
+        validate_default=True,  # beside a `method_first` that was given
         description="share of the steps, up to the last, in which `draws: near` draws the method itself once more",
     )
     subnets: Positive = Field(default=1, description="subnets a step, each on its share of the batch")
@@ -228,6 +229,16 @@ class TrainingSettings(Settings):
         default="masked",
         description="`masked`: entries not drawn in a step stay as they are, bit by bit; `paper`: they decay and coast",
     )
+
+    @field_validator("method_last")
+    @classmethod
+    def _others_are_trained_too(cls, value: float, info: ValidationInfo) -> float:
+        first = info.data.get("method_first", 0.0)
+        if first + value >= 1:
+            raise ValueError(
+                f"after method_first ({first:g}) no step is left to other subnets: take less than {1 - first:g}"
+            )
+        return value
 
     @field_validator("augmentation", mode="before")
     @classmethod

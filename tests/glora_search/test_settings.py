@@ -84,6 +84,18 @@ def test_an_unknown_setting_is_refused_with_the_nearest_known_one(
     assert hint in said
 
 
+@pytest.mark.parametrize(("first", "last"), [(0.8, None), (0.5, 0.5), (0.0, 0.99), (0.8, 0.1)])
+def test_the_methods_steps_leave_some_to_other_subnets(
+    written: Callable[[Any], Path], first: float, last: float | None
+) -> None:
+    given = {"method_first": first} | ({} if last is None else {"method_last": last})
+    path = written(placed("training", given))
+    if first + (0.25 if last is None else last) < 1:
+        assert read_config(path).training.method_first == first
+    else:
+        assert f"after method_first ({first:g}) no step is left to other subnets" in mistake(path)
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
