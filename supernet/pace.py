@@ -57,7 +57,7 @@ class PaceTask:
     def _share(self) -> float:
         """The share of the supernet's steps that train the method itself."""
         settings = self.supernet.training
-        return min(1.0, settings.method_first + settings.method_last) if settings.draws == "near" else 0.0
+        return settings.method_first + settings.method_last if settings.draws == "near" else 0.0
 
     def _candidates(self) -> Iterator[object]:
         scorer = untrained_scorer(self.supernet, self.validation, self.numerics)
