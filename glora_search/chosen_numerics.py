@@ -12,7 +12,7 @@ from db.store import Store
 from glora_search.display import Silent
 from glora_search.inputs import Inputs
 from glora_search.shared_weights import recipe_of, watched
-from supernet.numerics import Numerics, from_dict, probe
+from supernet.numerics import Numerics, from_dict, gpus_left_idle, probe
 from supernet.speed import SpeedTask
 from workers.threads import threads_per_worker
 from workers.trainer import Pool
@@ -25,7 +25,9 @@ def choose_numerics(inputs: Inputs, pool: Pool) -> Choice:
     offered, why = pool.probe()
     task = SpeedTask(inputs.backbone, offered, len(inputs.data.val), inputs.settings.search.racing)
     found = watched(pool, task, Silent(), "speed probe")
-    return found.numerics, f"{why}; {found.why}"
+    workers = inputs.settings.workers
+    idle = gpus_left_idle(workers.gpus_per_worker) if workers.address is None else ""  # of a cluster's it knows nothing
+    return found.numerics, f"{why}; {found.why}{idle}"
 
 
 def earlier_numerics(inputs: Inputs, store: Store) -> Choice | None:

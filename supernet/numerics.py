@@ -81,6 +81,12 @@ def probe(threads: int, *, gpu: bool = False) -> tuple[Numerics, str]:
     return numerics, f"{numerics.precision}, {threads} threads a worker: {why}"
 
 
+def gpus_left_idle(reserved: float) -> str:
+    """What to say of this machine's GPUs if none is reserved for a worker, else an empty string."""
+    found = 0 if reserved else torch.cuda.device_count()
+    return f"; GPUs here that are not used, since workers.gpus_per_worker is 0: {found}" if found else ""
+
+
 def device_kind(*, gpu: bool) -> str:
     """`cuda NAME` if a GPU is wanted and there, else `cpu CAPABILITY`."""
     if gpu and torch.cuda.is_available():

@@ -18,7 +18,8 @@ class WorkerSettings(Settings):
     count: Positive = Field(default=1, description="Ray actors that score candidates (the local backend has one)")
     gpus_per_worker: float = Field(default=0.0, ge=0, description="GPUs an actor reserves; a fraction shares one")
     threads: Positive | None = Field(
-        default=None, description="CPU threads a worker; default: this machine's cores divided by count"
+        default=None,
+        description="CPU threads a worker, and of the training; default: this machine's cores divided by count, and all of them"
     )
     timeout: float = Field(default=120.0, gt=0, description="seconds a candidate may take before its actor is replaced")
     attempts: Positive = Field(default=3, description="times a candidate is tried when its worker dies")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from glora_search import campaign
 from supernet.speed import SpeedTask
@@ -54,6 +55,17 @@ def test_a_campaign_from_before_there_was_a_choice_of_kernels_is_followed(
     with workshop.store() as store:
         assert "kernels" not in store.campaign("tiny").numerics
         assert store.campaign("second").numerics == store.campaign("tiny").numerics
+
+
+@pytest.mark.parametrize(("gpus", "said"), [(0, False), (2, True)])
+def test_a_gpu_that_no_worker_reserves_is_mentioned(
+    workshop: Any, watching: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, gpus: int, said: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    watched = watching()
+    workshop.launch(watched)
+    idle = f"GPUs here that are not used, since workers.gpus_per_worker is 0: {gpus}"
+    assert any(idle in note for note in watched.notes) == said
 
 
 @pytest.mark.parametrize(
