@@ -44,7 +44,10 @@ def connect(url: str, create: bool = True) -> Engine:
 
 def _address(url: str) -> URL:
     if "://" not in url:
-        return URL.create("sqlite", database=url if url == ":memory:" else str(Path(url).expanduser()))
+        try:
+            return URL.create("sqlite", database=url if url == ":memory:" else str(Path(url).expanduser()))
+        except RuntimeError as error:  # a home of nobody
+            raise StoreError(f"the database {url} cannot be found: {error}") from None
     try:
         address = make_url(url)
     except (ArgumentError, ValueError):  # their text may show the password, and so would the chain

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from db.errors import Held, LeaseLost
 from db.memo import storable
 from db.models import CampaignRow, LeaseRow
+from db.records import Driver
 from db.records import Lease as Lease
 from db.upsert import insert
 
@@ -46,6 +47,12 @@ def acquire(
     if token is None:
         raise _held(session.get_one(LeaseRow, name), stale_after)
     return Lease(name, token, holder)
+
+
+def driver(session: Session, name: str) -> Driver | None:
+    """Who holds it, stale or not."""
+    row = session.get(LeaseRow, name)
+    return None if row is None or row.holder is None else Driver(row.holder, row.since, row.heartbeat)
 
 
 def beat(session: Session, lease: Lease, now: datetime) -> None:

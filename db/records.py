@@ -34,6 +34,7 @@ class Status(StrEnum):
     RACED = "raced"
 
 
+Rank = Literal["accuracy", "loss"]  # what makes a candidate better
 Command = Literal["pause", "stop", "cancel"]  # of a person to a running campaign; what each asks for: db/control.py
 
 
@@ -69,6 +70,15 @@ class Lease:
     name: str  # of the campaign
     token: int  # from 1, one more with every lease of that name, also after the campaign was deleted
     holder: str  # for people, as in "host, process 123"
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Who holds a lease."""
+
+    holder: str
+    since: datetime
+    heartbeat: datetime  # the last
 
 
 @dataclass(frozen=True)
@@ -152,4 +162,4 @@ class Progress:
     failed: int
     raced: int
     generation: int | None  # the latest proposed; None before the first
-    best: Candidate | None  # highest accuracy, then lowest loss, then lowest id
+    best: Candidate | None  # of what is completed

@@ -24,12 +24,14 @@ from db.records import (
     Campaign,
     Candidate,
     Command,
+    Driver,
     EvaluationKey,
     Gene,
     Lease,
     Outcome,
     Progress,
     Proposal,
+    Rank,
     State,
     Status,
     Supernet,
@@ -98,9 +100,10 @@ class Store:
             return [rows.campaign(row) for row in session.scalars(select(CampaignRow).order_by(CampaignRow.id))]
 
     def set_state(self, name: str, state: State | str, error: str | None = None) -> None:
-        """`error` says why, and goes away with the next state that is set without one."""
+        """`error` says why, and goes away with the next state that is set without one. What is finished stays so."""
         with self._changing(name) as (_, row):
-            row.state, row.error = State(state), error
+            if row.state != State.FINISHED:
+                row.state, row.error = State(state), error
 
     def keep_numerics(self, name: str, numerics: Mapping[str, Any]) -> dict[str, Any]:
         """Store what the first launch chose, and return it; later ones get what is stored, whatever they chose."""
@@ -130,13 +133,13 @@ class Store:
         with self._changing(name, durable=True) as (_, row):
             row.report, row.state, row.error = dict(report), State.FINISHED, None
 
-    def delete(self, name: str, now: datetime, stale_after: timedelta) -> None:
+    def delete(self, name: str, now: datetime, stale_after: timedelta, dead: int | None = None) -> None:
         """Remove a campaign and its candidates; evaluations and supernets stay, for others and for a next one.
 
         Raises `Held` while somebody runs it (as `acquire`), also the caller: release first.
         """
         with writing(self._engine) as session:
-            taken = lease.acquire(session, name, "its deletion", now, stale_after)
+            taken = lease.acquire(session, name, "its deletion", now, stale_after, dead)
             session.execute(delete(CampaignRow).where(CampaignRow.id == lookup.campaign_id(session, name)))
             lease.release(session, taken)
 
@@ -152,6 +155,12 @@ class Store:
             taken = lease.acquire(session, name, holder, now, stale_after, dead)
             lookup.campaign_id(session, name)
             return taken
+
+    def driver(self, name: str) -> Driver | None:
+        """Who holds the right to run a campaign, whether or not that process still lives."""
+        with reading(self._engine) as session:
+            lookup.campaign_id(session, name)
+            return lease.driver(session, name)
 
     def beat(self, held: Lease, now: datetime) -> None:
         """Say that the holder lives, several times in each `stale_after`. Raises `LeaseLost`."""
@@ -280,10 +289,10 @@ class Store:
             same = CandidateRow.campaign_id == row.campaign_id, CandidateRow.number == row.number
             return rows.candidate(session.execute(select(*rows.CANDIDATE).where(*same)).one())
 
-    def progress(self, name: str) -> Progress:
+    def progress(self, name: str, by: Rank = "accuracy") -> Progress:
         """How many candidates there are of each status, how far the search is, and the best so far."""
         with reading(self._engine) as session:
-            return progress(session, lookup.campaign_id(session, name))
+            return progress(session, lookup.campaign_id(session, name), by)
 
     def remembered(self, fingerprint: str, split: str, numerics: str) -> list[tuple[str, Outcome]]:
         """Every completed evaluation under this key, whoever paid for it, as (genome, outcome), oldest first.

@@ -19,7 +19,7 @@ from glora_search.crash_points import reached
 from glora_search.display import Display
 from glora_search.driving import Clock, driving, utc
 from glora_search.enrolment import enrol, looked_up, require_its_supernet
-from glora_search.inputs import Inputs, prepare
+from glora_search.inputs import Inputs, prepare, untrained
 from glora_search.interrupts import interrupts
 from glora_search.picture import draw
 from glora_search.places import Places
@@ -29,7 +29,6 @@ from glora_search.settings import CampaignSettings
 from glora_search.shared_weights import recipe_of, train_or_find, watched
 from glora_search.trouble import trouble
 from glora_search.warm_start import require_supernet
-from supernet.export import require_free
 from supernet.numerics import Numerics, from_dict
 from supernet.trained import Trained
 from workers.pools import open_pool
@@ -57,7 +56,7 @@ def run(
     if known is not None and known.state == State.FINISHED and known.report is not None:
         return dict(known.report)
     places.require_writable()
-    require_free(places.export(settings.name, settings.export.to))
+    places.require_export(settings.name, settings.export.to)
     inputs = prepare(settings)
     with pools(settings.workers) as pool, open_store(db) as store:
         require_supernet(settings, recipe_of(inputs), store)
@@ -89,6 +88,8 @@ def _stations(
     probe, trains = None, store.supernet(recipe_of(inputs)) is None
     if trains:
         display.note(expectation(inputs, cost(inputs, numerics, pool)))
+        if warning := untrained(inputs.settings.training, len(inputs.data.train)):
+            display.note(warning)
     trained = train_or_find(inputs, numerics, pool, store, places, display, control)
     if trains:  # the pool has a worker for training now, else one for scoring
         probe = _linear_probe(inputs, numerics, pool, display, control)

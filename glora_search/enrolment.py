@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from db.errors import NameTaken, NotFound
@@ -12,6 +13,7 @@ from supernet.errors import BadInput
 
 # What cannot change a number: how many workers, where, how patient one is with them, and whom racing spares the bother.
 HARMLESS = {"workers": ("count", "address", "timeout", "attempts"), "search": ("racing", "round")}
+UNTIL_REPORTED = {"export": ("to",)}  # nor is anything exported before
 
 
 def enrol(settings: CampaignSettings, store: Store) -> Campaign:
@@ -35,7 +37,8 @@ def enrolled(settings: CampaignSettings, store: Store) -> Campaign | None:
         known = store.campaign(settings.name)
     except NotFound:
         return None
-    if lines := difference(_decisive(recalled(known.config, known.name)), _decisive(settings)):
+    free = HARMLESS if known.report else HARMLESS | UNTIL_REPORTED
+    if lines := difference(_decisive(recalled(known.config, known.name), free), _decisive(settings, free)):
         raise NameTaken(
             f"The campaign {settings.name!r} exists with another config:\n  "
             + "\n  ".join(lines)
@@ -58,10 +61,10 @@ def differences(before: CampaignSettings, after: CampaignSettings) -> list[str]:
     return difference(_decisive(before), _decisive(after))
 
 
-def _decisive(settings: CampaignSettings) -> dict[str, Any]:
-    """The config without what is harmless."""
+def _decisive(settings: CampaignSettings, free: Mapping[str, Sequence[str]] = HARMLESS) -> dict[str, Any]:
+    """The config without what may differ."""
     config = settings.model_dump(mode="json")
     return config | {
         section: {key: value for key, value in config[section].items() if key not in keys}
-        for section, keys in HARMLESS.items()
+        for section, keys in free.items()
     }

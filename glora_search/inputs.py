@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import ceil
 
 from glora_search.settings import CampaignSettings
 from supernet.backbone import Backbone, load_backbone
@@ -12,6 +13,8 @@ from supernet.data.split import joined
 from supernet.errors import BadInput
 from supernet.numerics import Numerics
 from supernet.probe import ProbeTask
+from supernet.schedule import total_steps
+from supernet.settings import TrainingSettings
 from supernet.space import Space
 from supernet.threads import single_threaded
 from supernet.trained import Trained
@@ -60,7 +63,27 @@ def prepare(settings: CampaignSettings) -> Inputs:
     backbone = load_backbone(settings.backbone, len(data.classes), settings.data.mean, settings.data.std)
     space = adapt(backbone, settings.space, settings.seed).space
     space.require_feasible(settings.search.max_parameters)
+    require_trainable(settings.training, len(data.train))
     return Inputs(settings, data, backbone, space)
+
+
+def require_trainable(training: TrainingSettings, examples: int) -> None:
+    """Raises BadInput where a step has fewer images than subnets."""
+    batch = min(training.batch_size, examples)
+    if training.subnets > batch:
+        raise BadInput(f"training.subnets is {training.subnets}, but a step has {batch} images to share among them.")
+
+
+def untrained(training: TrainingSettings, examples: int) -> str:
+    """What to say of a training so short that no step is left to other subnets than its method, else nothing."""
+    steps = total_steps(training, examples)
+    first, last = ceil(training.method_first * steps), ceil((1 - training.method_last) * steps)
+    if training.draws != "near" or first < last:
+        return ""
+    return (
+        f"Of {steps} steps none trains other subnets than the method: the search will compare forms that were never "
+        "trained. Raise training.epochs, or lower training.method_first or training.method_last."
+    )
 
 
 def require_sensible(settings: CampaignSettings) -> None:

@@ -19,9 +19,14 @@ WHOLE = ("id", "params")  # columns that stay on one line on a narrow terminal
 UNLIMITED = 100_000  # characters
 
 
-def write_rows(rows: Rows, columns: Sequence[str], chosen: str, title: str = "") -> None:
-    """A table shows `columns`; the other formats carry every key of the rows, and null where a row lacks one."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+def write_rows(
+    rows: Rows, columns: Sequence[str], chosen: str, title: str = "", every: Sequence[str] | None = None
+) -> None:
+    """A table shows `columns`; the other formats carry every key of the rows, and null where a row lacks one.
+
+    Where there are no rows to tell, `every` names the keys; without it they are the table's.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row)) or [*(every or columns)]
     rows = [{name: row.get(name) for name in names} for row in rows]
     match chosen:
         case "table":
@@ -32,9 +37,9 @@ def write_rows(rows: Rows, columns: Sequence[str], chosen: str, title: str = "")
             for row in rows:
                 print(json.dumps(dict(row), default=str))
         case "csv":
-            _csv(rows, names or columns)
+            _csv(rows, names)
         case "parquet":
-            _parquet(rows)
+            _parquet(rows, names)
 
 
 def write_value(value: Mapping[str, Any]) -> None:
@@ -89,14 +94,23 @@ def _csv(rows: Rows, names: Sequence[str]) -> None:
     writer.writerows({name: _flat(row[name]) for name in names} for row in rows)
 
 
-def _parquet(rows: Rows) -> None:
+def _parquet(rows: Rows, names: Sequence[str]) -> None:
+    """A column of values of several kinds, which parquet does not have, is one of texts: those of JSON."""
     import pyarrow
     import pyarrow.parquet
 
     if sys.stdout.isatty():
         raise BadInput("Parquet is binary: send it to a file, as in `--format parquet > candidates.parquet`.")
-    table = pyarrow.Table.from_pylist([dict(row) for row in rows])
-    pyarrow.parquet.write_table(table, sys.stdout.buffer)
+    columns = {name: _alike([row[name] for row in rows]) for name in names}
+    pyarrow.parquet.write_table(pyarrow.table(columns), sys.stdout.buffer)
+
+
+def _alike(values: Sequence[Any]) -> list[Any]:
+    """The values if they are of one kind, null apart, else as texts."""
+    kinds = {float if type(value) is int else type(value) for value in values if value is not None}
+    if len(kinds) < 2:
+        return list(values)
+    return [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
 
 
 def _flat(value: Any) -> Any:

@@ -20,10 +20,22 @@ class Places:
 
     def require_writable(self) -> None:
         """Raises BadInput if nothing could be written below the runs folder. Creates nothing."""
-        there = next(path for path in (self.runs.absolute(), *self.runs.absolute().parents) if path.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            wrong = "is read-only" if there.is_dir() else "is not a folder"
-            raise BadInput(f"Nothing can be written below {self.runs}: {there} {wrong}. Pass another --runs.")
+        _require_writable(self.runs, "Pass another --runs.")
+
+    def require_export(self, name: str, chosen: str | None) -> None:
+        """Raises BadInput if at the campaign's end its export could not be written. Creates nothing."""
+        from supernet.export import require_free  # torch, which the command line's help does without
+
+        to = self.export(name, chosen)
+        if chosen is not None:
+            kept, there = (self.runs / name, self.runs / "supernets"), to.resolve()
+            if any(there in (own.resolve(), *own.resolve().parents) for own in kept):
+                raise BadInput(
+                    f"export.to is {chosen}, where the campaign keeps files of its own: an export is a whole folder. "
+                    f"Choose another one, or leave it out for {self.export(name, None)}."
+                )
+            _require_writable(to.parent, "Choose another export.to.")
+        require_free(to)
 
     def supernet(self, recipe: str) -> Path:
         return self.runs / "supernets" / f"{recipe[:16]}.safetensors"
@@ -48,8 +60,15 @@ class Places:
 
     def export(self, name: str, chosen: str | None) -> Path:
         """The folder that the config names, or runs/NAME/export."""
-        return Path(chosen) if chosen else self.runs / name / "export"
+        return Path(chosen).expanduser() if chosen else self.runs / name / "export"
 
     def comparison(self, name: str, kind: str = "compare") -> Path:
         """The folder of a comparison's outcomes, its trainings under way and its picture; one for each kind."""
         return self.runs / f"{name}.{kind}"
+
+
+def _require_writable(folder: Path, advice: str) -> None:
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        wrong = "is read-only" if there.is_dir() else "is not a folder"
+        raise BadInput(f"Nothing can be written below {folder}: {there} {wrong}. {advice}")

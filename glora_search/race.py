@@ -17,7 +17,7 @@ from glora_search import selection
 from glora_search.racing import Point, Rule, hardest_first, mistakes
 from glora_search.ranking import key
 from glora_search.selection import Scored
-from glora_search.settings import SearchSettings
+from glora_search.settings import SearchSettings, raced_for
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ class Racing:
     @property
     def places(self) -> int:
         """In the order of keys."""
-        settings = self.settings
-        return settings.finalists if settings.algorithm == "nsga2" else max(settings.parents, settings.finalists)
+        return raced_for(self.settings)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-Rank = Literal["loss", "accuracy"]
+from db.records import Rank as Rank
+
 Choice = Literal["best", "smallest_tied", "surely_better"]
 Key = tuple[float, float]
 

@@ -14,7 +14,8 @@ from glora_search.evolution import evolve
 from glora_search.inputs import Inputs
 from glora_search.memory import remembering
 from glora_search.race import Racing, Standing
-from glora_search.settings import candidates, round_of
+from glora_search.settings import CampaignSettings, candidates, round_of
+from glora_search.warm_start import OPERATOR as REMEMBERED
 from glora_search.warm_start import start
 from supernet.errors import BadInput
 from supernet.evaluation import ScoringTask
@@ -35,6 +36,8 @@ def search(
 ) -> float:
     """Seconds that the evolution took, to its end or to the generation in which it was asked to stop.
 
+    Those of earlier runs count as what their candidates took.
+
     Raises BadInput if a whole first generation fails; Paused or Cancelled if that was asked.
     """
     settings, split = inputs.settings, inputs.data.val
@@ -42,10 +45,10 @@ def search(
     genes = [Gene(name=name, alphabet=alphabet) for name, alphabet in alphabets(inputs.space)]
     store.begin_search(settings.name, genes, trained.fingerprint, split.key(), numerics.as_dict())
     reached("search-begun")
-    known = start(settings, inputs.space, key, store)
+    known, before = start(settings, inputs.space, key, store), _spent(settings, store)
     begin = time.perf_counter()
     task = ScoringTask(inputs.backbone, settings.space, trained, split, numerics)
-    total = len(known) + candidates(settings.search)
+    total = len(known) + candidates(settings.search, begun=bool(known))
     with pool.evaluator(task) as evaluator, display.bar("search", total) as advance:
         tally = Tally()
 
@@ -67,7 +70,13 @@ def search(
             if control.stopping() and generation.number >= (store.progress(settings.name).generation or 0):
                 display.note(f"Stopping after generation {generation.number}, as was asked.")
                 break
-    return time.perf_counter() - begin
+    return before + time.perf_counter() - begin
+
+
+def _spent(settings: CampaignSettings, store: Store) -> float:
+    """Seconds of the candidates that this campaign has already, but for those that it began with."""
+    own = store.candidates(settings.name, where=f"operator != '{REMEMBERED}'")
+    return sum(each.seconds or 0.0 for each in own) / settings.workers.count
 
 
 def _racing(inputs: Inputs, examples: int) -> Standing:

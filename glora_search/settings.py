@@ -34,6 +34,9 @@ _Yaml.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
+# What a text makes PyYAML raise; the last three, where a tag such as `!!float` stands before what is none.
+NOT_YAML = (yaml.YAMLError, ValueError, AttributeError, LookupError)
+
 # What a campaign did that was launched before there was such a setting.
 EARLIER: Mapping[str, Mapping[str, Any]] = {
     "training": {
@@ -95,7 +98,7 @@ class SearchSettings(Settings):
         description="which finalist is exported: the `best`; the one with the fewest parameters of those whose loss is "
         "no more than one standard error of the difference above that of the best (`smallest_tied`); or the best if it "
         "is `surely_better` than the method that training kept near, however many candidates were tried, and else that "
-        "method (where the search was given none, the best)",
+        "method (where no candidate is that method, the best)",
     )
     racing: bool = Field(
         default=True,
@@ -161,10 +164,16 @@ class CampaignSettings(Settings):
         return self.training.model_copy(update=changed)
 
 
-def candidates(settings: SearchSettings) -> int:
-    """How many a search proposes beyond what it starts from, unless its space runs out."""
-    every = settings.population + settings.generations * (settings.crossover + settings.mutation)
+def candidates(settings: SearchSettings, begun: bool = False) -> int:
+    """How many a search proposes beyond what it starts from, unless its space runs out; `begun`: from what is known."""
+    first = 0 if begun else settings.population
+    every = first + settings.generations * (settings.crossover + settings.mutation)
     return every if settings.budget is None else min(every, settings.budget)
+
+
+def raced_for(settings: SearchSettings) -> int:
+    """Places that a race leaves certain; of those that rank behind them some were dropped before they were scored."""
+    return settings.finalists if settings.algorithm == "nsga2" else max(settings.parents, settings.finalists)
 
 
 def round_of(settings: CampaignSettings) -> int:
@@ -182,7 +191,7 @@ def read_config(path: Path, overrides: Iterable[str] = (), name: str | None = No
         raise BadInput(f"The config {path} cannot be read: {error}.") from None
     try:
         values = yaml.load(text, _Yaml)
-    except (yaml.YAMLError, ValueError) as error:
+    except NOT_YAML as error:
         raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise BadInput(f"{path} must hold a mapping of settings such as `name: digits`; it holds {_kind(values)}.")
@@ -229,7 +238,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise BadInput(f"--set takes KEY=VALUE such as search.generations=5; got {override!r}.")
     try:
         value = yaml.load(text, _Yaml)
-    except (yaml.YAMLError, ValueError):
+    except NOT_YAML:
         raise BadInput(f"--set {override!r}: the value is not valid YAML.") from None
     *groups, last = path.split(".")
     for group in groups:
@@ -270,8 +279,10 @@ def _model_at(place: list[str]) -> type[Settings]:
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
-    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
-    return typing.get_args(annotation) if union else (annotation,)
+    """What a setting may be, and what a list of them may hold."""
+    if typing.get_origin(annotation) not in (typing.Union, types.UnionType, tuple):
+        return (annotation,)
+    return tuple(member for each in typing.get_args(annotation) for member in _members(each))
 
 
 def _kind(value: object) -> str:

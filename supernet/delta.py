@@ -8,9 +8,10 @@ from supernet.model import Supernet
 
 
 def delta_of(supernet: Supernet, genome: str) -> dict[str, torch.Tensor]:
-    """`SITE.GENE.{down,up,vector,scalar}` -> the form's own numbers, and `head.*`.
+    """`SITE.GENE.PART` -> the form's own numbers, and `head.*`; a part is `down`, `up`, `vector`, ...
 
-    Without the head it holds exactly `space.parameters(genome)` numbers.
+    A gene of a third of an op is `lora[q]` of its site here (`blocks.0.attn.qkv.lora[q]`), where genomes have
+    `blocks.0.attn.qkv[q].lora`. Without the head it holds exactly `space.parameters(genome)` numbers.
     """
     kept = {
         f"{path}.{gene}.{part}": tensor.detach().contiguous().cpu()

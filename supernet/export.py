@@ -78,7 +78,7 @@ def export(subnet: Subnet, to: Path) -> Path:
         shutil.rmtree(aside, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise BadInput(f"The export cannot be written to {to}: {reason}. Pass another --to.") from None
+        raise BadInput(f"The export cannot be written to {to}: {reason}. Choose another folder.") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return to

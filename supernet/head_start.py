@@ -22,12 +22,13 @@ CHUNK = 100  # examples a forward
 
 @torch.no_grad()
 def features(model: nn.Module, images: DeviceImages) -> Tensor:
-    """(n, width) float64: what the model hands to its head, in its evaluation mode."""
-    before = model.training
+    """(n, width) float64: what the model hands to its head, in its evaluation mode; each module's is left as it was."""
+    before = {module: module.training for module in model.modules()}
     model.eval()
     chunks = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
     found = [model.forward_head(model.forward_features(chunk), pre_logits=True) for chunk in chunks]  # type: ignore[operator]
-    model.train(before)
+    for module, training in before.items():
+        module.training = training
     return torch.cat(found).double()
 
 

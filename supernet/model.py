@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from supernet.choices.reweight import Index
 from supernet.op_site import OpSite
@@ -54,6 +55,14 @@ class Supernet(nn.Module):
     def head(self) -> nn.Linear:
         """The classifier, trained beside the choices and not counted among a subnet's parameters."""
         return cast(nn.Linear, self.model.get_classifier())  # type: ignore[operator]
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module, but that a stem's frozen batch norms go on with their own statistics, as in scoring."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, 3, height, width), normalised -> logits (batch, classes)."""

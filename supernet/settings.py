@@ -53,11 +53,15 @@ class DataSettings(Settings):
     def _yaml_lists_are_triples(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
 
-    @field_validator("std")
+    @field_validator("mean", "std")
     @classmethod
-    def _deviations_are_positive(cls, value: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
-        if value is not None and min(value) <= 0:
+    def _statistics_are_of_pixels_from_0_to_1(
+        cls, value: tuple[float, float, float] | None, info: ValidationInfo
+    ) -> tuple[float, float, float] | None:
+        if value is not None and info.field_name == "std" and min(value) <= 0:
             raise ValueError("standard deviations must be above 0")
+        if value is not None and not (min(value) >= 0 and max(value) <= 1):
+            raise ValueError("pixels are from 0 to 1 here, and so are their means and deviations: divide by 255")
         return value
 
 
@@ -210,7 +214,11 @@ class TrainingSettings(Settings):
         validate_default=True,  # beside a `method_first` that was given
         description="share of the steps, up to the last, in which `draws: near` draws the method itself once more",
     )
-    subnets: Positive = Field(default=1, description="subnets a step, each on its share of the batch")
+    subnets: Positive = Field(
+        default=1,
+        validate_default=True,  # beside `draws: sandwich`
+        description="subnets a step, each on its share of the batch; at least 3 with `draws: sandwich`",
+    )
     average: Fraction = Field(
         default=0.0,
         description="decay a step of the running average that is kept in place of the last weights; 0: none",
@@ -238,6 +246,13 @@ class TrainingSettings(Settings):
             raise ValueError(
                 f"after method_first ({first:g}) no step is left to other subnets: take less than {1 - first:g}"
             )
+        return value
+
+    @field_validator("subnets")
+    @classmethod
+    def _a_sandwich_has_something_between(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("draws") == "sandwich" and value < 3:
+            raise ValueError("draws: sandwich trains the largest and the smallest in every step: take 3 or more")
         return value
 
     @field_validator("augmentation", mode="before")

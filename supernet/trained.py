@@ -76,5 +76,7 @@ def recipe(
     parts = [backbone.key(), space.model_dump_json(), told, split.key(), seed, NUMBERS]
     if depths := [(row.sites, row.gene, row.depths) for row in space.table if row.depths]:
         parts.append(depths)
+    if any(name.endswith(".running_mean") for name in backbone.state):
+        parts.append("frozen batch norms")  # which were of each batch before
     parts += [] if validation is None else [validation.key()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

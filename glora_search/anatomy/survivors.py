@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from db.records import Campaign, Candidate, Gene, Status
 from db.store import Store
+from glora_search.settings import raced_for, recalled
 from supernet.errors import BadInput
 
 DRAWN = ("random", "stratified")  # operators
@@ -44,9 +45,21 @@ def survivors(store: Store, name: str, top: int) -> Survivors:
             f"The campaign {name!r} has {ended} candidates that ended, {len(scored)} of them fully scored: the best "
             f"{top} cannot be told from the rest. Pass a smaller --top, or wait for more."
         )
+    _require_certain(campaign, top, raced=ended - len(scored))
     best = ranked(scored, campaign.config.get("search", {}).get("rank", "accuracy"))
     front = store.candidates(name, front=True, order_by="params")
     return Survivors(name, genes, tuple(candidates), tuple(best[:top]), tuple(front), method_of(campaign, candidates))
+
+
+def _require_certain(campaign: Campaign, top: int, raced: int) -> None:
+    """Raises BadInput if better ones than some of the best so many were perhaps dropped by racing."""
+    certain = raced_for(recalled(campaign.config, campaign.name).search)
+    if raced and top > certain:
+        raise BadInput(
+            f"Racing dropped {raced} candidates of {campaign.name!r} before they were scored: its best {certain} are "
+            f"certain, its best {top} are not. Pass --top {certain}, or launch the config under another --name with "
+            "--set search.racing=false, which trains nothing."
+        )
 
 
 def method_of(campaign: Campaign, candidates: Sequence[Candidate]) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from glora_search.commands.launching import options
+from glora_search.commands.again import options
 from glora_search.comparison import chart, overview, spectrum, table
 from glora_search.comparison.deployed import deployed_rows, flat
 from glora_search.comparison.engine import compare

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def export_candidate(name: str, candidate_id: int | None, best: bool, to: Path, 
     export(subnet_of(inputs, trained, candidate.genome, known), to)
     became = read_manifest(to)["outcomes"]
     how = "" if all_merged(became) else f" as a program for torch.export.load, {said(became)}"
-    print(f"Exported candidate {candidate.id} of {name} to {to}{how}. Next: glora-search verify {to}")
+    print(f"Exported candidate {candidate.id} of {name} to {to}{how}. Next: glora-search verify {shlex.quote(str(to))}")
 
 
 def verify_export(folder: Path, chosen: str) -> None:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from db.engine import readable
 from db.errors import NameTaken, StoreError
 from db.records import State
 from db.store import open_store
 from glora_search.campaign import run
 from glora_search.chosen_numerics import choose_numerics
+from glora_search.commands.again import options
 from glora_search.commands.summary import show_summary
 from glora_search.control import Cancelled, Paused
 from glora_search.display import terminal
 from glora_search.exits import INTERRUPTED, leave, terminate_as_interrupt
 from glora_search.inputs import prepare
 from glora_search.output import write_value
-from glora_search.places import DEFAULT_DB, DEFAULT_RUNS, Places
+from glora_search.places import Places
 from glora_search.plan import cost, describe
 from glora_search.settings import CampaignSettings, read_config, recalled
 from workers.pools import open_pool
@@ -77,9 +76,3 @@ def _state(db: str, name: str) -> State | None:
             return store.campaign(name).state
     except StoreError:
         return None
-
-
-def options(db: str, runs: Path) -> str:
-    """The options that the next command needs too; a database's password is not repeated."""
-    given = f" --db {shlex.quote(readable(db))}" if db != DEFAULT_DB else ""
-    return given + (f" --runs {shlex.quote(str(runs))}" if runs != DEFAULT_RUNS else "")

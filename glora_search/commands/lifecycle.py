@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from db.errors import Held
 from db.records import Command, State
-from db.store import open_store
+from db.store import Store, open_store
+from glora_search.commands.again import options
 from glora_search.driving import STALE_AFTER, driving, utc
+from glora_search.processes import is_dead
 from supernet.errors import BadInput
 
 MEANS: dict[Command, str] = {
@@ -21,15 +24,32 @@ def ask(name: str, command: Command, db: str) -> None:
         state = store.campaign(name).state
         if state not in RUNNING:
             raise BadInput(f"The campaign {name!r} is {state}: there is nothing to {command}.")
+        if not _is_run(store, name):
+            again = f"glora-search resume {name}{options(db)}"
+            raise BadInput(
+                f"Nobody runs the campaign {name!r} now: the process that left it {state} is gone. There is nothing to "
+                f"{command}; it goes on with: {again}"
+            )
         store.request(name, command)
         asked = store.requested(name) or command  # a stronger request stays
     print(f"Asked {name} to {asked}: it {MEANS[asked]}.")
 
 
+def _is_run(store: Store, name: str) -> bool:
+    """Whether a process holds the campaign that lives, for all that can be told from here."""
+    driver = store.driver(name)
+    return driver is not None and not is_dead(driver.holder) and utc() - driver.heartbeat < STALE_AFTER
+
+
 def delete(name: str, db: str) -> None:
     """Remove the campaign and its candidates; evaluations, supernets and exports stay."""
     with open_store(db, create=False) as store:
-        store.delete(name, utc(), STALE_AFTER)
+        try:
+            store.delete(name, utc(), STALE_AFTER)
+        except Held as held:
+            if not is_dead(held.holder):
+                raise
+            store.delete(name, utc(), STALE_AFTER, dead=held.token)
     print(f"Deleted {name}. What was evaluated is still known to other campaigns; files below the runs folder stay.")
 
 
@@ -50,5 +70,6 @@ def retry(name: str, db: str) -> None:
         fenced.set_state(name, State.PAUSED)
     print(
         f"Queued {count} failed candidates of {name} again. {later} later ones were chosen without them and are "
-        f"proposed anew; what was evaluated is not evaluated again. Go on with: glora-search resume {name}"
+        f"proposed anew; what was evaluated is not evaluated again. Go on with: "
+        f"glora-search resume {name}{options(db)}"
     )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 from db.records import Campaign, Candidate
 from db.store import Store, open_store
 from glora_search.output import shown, write_rows, write_value
 from supernet.errors import BadInput
+
+if TYPE_CHECKING:
+    from glora_search.settings import SearchSettings
 
 STATUS = ("name", "state", "evaluated", "candidates", "failed", "best", "test_accuracy", "export")
 CANDIDATES = ("id", "generation", "operator", "status", "params", "accuracy", "interval", "loss", "parents")
@@ -28,28 +32,25 @@ def status(name: str, db: str, chosen: str) -> None:
     if chosen == "json":
         write_value(found)
         return
-    rows = [{"what": key, "value": _cell(value, key)} for key, value in found.items()]
-    write_rows(rows, ("what", "value"), chosen)
+    cell = _cell if chosen == "table" else _raw
+    write_rows([{"what": key, "value": cell(value, key)} for key, value in found.items()], ("what", "value"), chosen)
 
 
 def status_of(store: Store, campaign: Campaign) -> dict[str, Any]:
     """A campaign as plain data; what is not known yet is null."""
-    progress, report = store.progress(campaign.name), campaign.report or {}
-    evaluated = progress.completed + progress.failed + progress.raced
-    from glora_search.settings import candidates as expected_candidates  # pydantic, which the others do without
-    from glora_search.settings import recalled
+    from glora_search.settings import recalled  # pydantic, which the others do without
 
-    planned: int | None
     try:
-        expected = expected_candidates(recalled(campaign.config, campaign.name).search)
-        planned = max(expected, evaluated + progress.proposed)  # a search may start from what is known
+        search = recalled(campaign.config, campaign.name).search
     except BadInput:  # the config of a version with other settings
-        planned = None
+        search = None
+    progress, report = store.progress(campaign.name, search.rank if search else "accuracy"), campaign.report or {}
+    evaluated = progress.completed + progress.failed + progress.raced
     return {
         "name": campaign.name,
         "state": str(campaign.state),
         "evaluated": evaluated,
-        "candidates": planned,
+        "candidates": _planned(store, campaign, search, evaluated + progress.proposed) if search else None,
         "raced": progress.raced,
         "failed": progress.failed,
         "generation": progress.generation,
@@ -66,6 +67,14 @@ def status_of(store: Store, campaign: Campaign) -> dict[str, Any]:
     }
 
 
+def _planned(store: Store, campaign: Campaign, search: SearchSettings, there: int) -> int:
+    """How many candidates the search will have, of which so many are there."""
+    from glora_search.settings import candidates
+
+    begun = store.candidates(campaign.name, where="operator = 'remembered'") if search.budget is not None else []
+    return max(there, len(begun) + candidates(search, begun=bool(begun)))
+
+
 def candidates(
     name: str, where: str | None, order_by: str | None, front: bool, limit: int | None, db: str, chosen: str
 ) -> None:
@@ -73,7 +82,8 @@ def candidates(
     with open_store(db, create=False) as store:
         found = store.candidates(name, where, order_by, front, limit)
         examples = (store.campaign(name).report or {}).get("val_examples")
-    write_rows([candidate.as_dict() | _interval(candidate, examples) for candidate in found], CANDIDATES, chosen)
+    rows = [candidate.as_dict() | _interval(candidate, examples) for candidate in found]
+    write_rows(rows, CANDIDATES, chosen, every=[*(field.name for field in fields(Candidate)), "interval"])
 
 
 def _interval(candidate: Candidate, examples: int | None) -> dict[str, Any]:
@@ -143,6 +153,11 @@ def _cell(value: Any, name: str) -> str:
     if isinstance(value, Mapping):
         return "\n".join(f"{key}: {_inline(inner)}" for key, inner in value.items())
     return shown(value, name)
+
+
+def _raw(value: Any, _: str) -> Any:
+    """As programs take it."""
+    return value
 
 
 def _inline(value: Any) -> str:

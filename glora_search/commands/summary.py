@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,7 @@ def show_summary(name: str, report: Mapping[str, Any], chosen: str, options: str
         return
     screen = console()
     screen.print(_table(name, report))
-    seconds = report["seconds"]
+    seconds, export = report["seconds"], shlex.quote(report["export"])
     for line in (
         f"candidate {report['chosen']}, {report['params']:,} parameters, {_became(report)} {_how(report)} "
         f"(training {minutes(seconds['training'])}, search {minutes(seconds['search'])})",
@@ -36,10 +37,10 @@ def show_summary(name: str, report: Mapping[str, Any], chosen: str, options: str
         *([f"picture: {report['picture']}"] if report.get("picture") else []),
         "",
         "Next:",
-        f"  glora-search verify {report['export']}",
+        f"  glora-search verify {export}",
         f"  glora-search candidates {name} --front{options}",
         f"  glora-search show {name} {report['chosen']}{options}",
-        f"  glora-search predict {report['export']} IMAGE.png",
+        f"  glora-search predict {export} IMAGE.png",
     ):
         screen.print(line, highlight=False, markup=False, soft_wrap=True)
 

@@ -39,7 +39,8 @@ def draw(name: str, rows: Sequence[Row], to: Path) -> Path | None:
     seeds = len(rows[0]["seeds"])
     axes.set(xlabel="adapted parameters (thousands)", ylabel="test accuracy (%)", xlim=_around(rows))
     axes.set_ylim(bottom=low)
-    axes.set_title(f"{name}: mean of {seeds} seed{'s' if seeds > 1 else ''}, bars are standard deviations", fontsize=10)
+    spread_over = f"mean of {seeds} seeds, bars are standard deviations" if seeds > 1 else "one seed"
+    axes.set_title(f"{name}: {spread_over}", fontsize=10)
     axes.grid(alpha=0.25)
     _label(axes, rows)
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -58,10 +59,15 @@ def _points(axes: Axes, row: Row) -> None:
     ours = row["method"] == OURS
     place, colour = row["params"] / 1000, CHOSEN if ours else BASELINE
     look: dict[str, Any] = {"fmt": "*" if ours else "o", "markersize": 15 if ours else 6, "color": colour, "capsize": 3}
-    axes.errorbar(place, 100 * row["test_accuracy"], 100 * row["test_std"], zorder=3 if ours else 2, **look)
+    axes.errorbar(place, 100 * row["test_accuracy"], _bar(row), zorder=3 if ours else 2, **look)
     if (longer := row["longer"]) is not None:
         hollow: dict[str, Any] = {"fmt": "o", "markersize": 6, "markerfacecolor": "white", "color": colour}
-        axes.errorbar(place, 100 * longer["test_accuracy"], 100 * longer["test_std"], capsize=2, alpha=0.7, **hollow)
+        axes.errorbar(place, 100 * longer["test_accuracy"], _bar(longer), capsize=2, alpha=0.7, **hollow)
+
+
+def _bar(line: Row) -> float | None:
+    """Half of its length, in points; none of a single seed."""
+    return None if line["test_std"] is None else 100 * float(line["test_std"])
 
 
 def _label(axes: Axes, rows: Sequence[Row]) -> None:

@@ -11,7 +11,7 @@ from glora_search.comparison.deployed import MANY, is_smoke
 from glora_search.comparison.methods import Fixed
 from glora_search.comparison.outcome import Compared
 from glora_search.comparison.suites import Suite
-from glora_search.comparison.table import listed, splits
+from glora_search.comparison.table import listed, splits, spread
 
 Row = Mapping[str, Any]
 
@@ -79,12 +79,11 @@ def _protocol(found: Compared, suite: Suite) -> Iterator[str]:
 
 def _cells(row: Row, whole: float) -> list[str]:
     low, high = row["wilson"]
-    spread = f" ± {100 * row['test_std']:.2f}" if len(row["seeds"]) > 1 else ""
     search = f" + {row['search_seconds'] / whole:.2f}" if row["search_seconds"] else ""
     return [
         f"{row['params']:,}",
         f"{row['val_accuracy']:.2%}",
-        f"{row['test_accuracy']:.2%}{spread}",
+        spread(row),
         f"{100 * low:.1f}% to {100 * high:.1f}%",
         f"{row['train_seconds'] / whole:.2f}{search}",
         row["mergeable"],

@@ -56,7 +56,7 @@ def _line(outcomes: Sequence[Outcome], ours: Sequence[Outcome], of: Callable[[Ou
         "epochs": round(mean(each.epochs for each in scores)),
         "val_accuracy": mean(each.val_accuracy for each in scores),
         "test_accuracy": mean(tests),
-        "test_std": stdev(tests) if len(tests) > 1 else 0.0,
+        "test_std": stdev(tests) if len(tests) > 1 else None,
         "train_seconds": mean(each.train_seconds for each in scores),
         **_against(ours, outcomes, scores),
     }

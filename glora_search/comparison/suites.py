@@ -85,6 +85,8 @@ def chosen(text: str) -> tuple[Suite, tuple[str, ...]]:
     """
     front, colon, rest = text.partition(":")
     names = {name for part in (rest if colon else text).split(",") if (name := part.strip())}
+    if not names and not colon:
+        raise BadInput(f"--methods names none. There are {', '.join(DEFAULT.rows)}; or leave it out for all of these.")
     given = {front.strip()} if colon else names & SUITES.keys()
     suite = _one(given) if given else _of(names)
     names -= given

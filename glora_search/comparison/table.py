@@ -12,14 +12,14 @@ from glora_search.comparison.outcome import Found, Outcome
 from glora_search.comparison.standing import MARGIN, beaten
 
 Row = Mapping[str, Any]
-NUMBERS = ("parameters", "epochs", "val", "test ± std", "ours - row", "95% interval", "train", "search")
 
 
 def table(name: str, rows: Sequence[Row]) -> Table:
     """One line for each method, and another where it was trained longer too."""
     found = Table(title=f"{name}: accuracy on val and test", title_justify="left")
     found.add_column("method")
-    for heading in NUMBERS:
+    test = "test" if rows[0]["test_std"] is None else "test ± std"
+    for heading in ("parameters", "epochs", "val", test, "ours - row", "95% interval", "train", "search"):
         found.add_column(heading, justify="right")
     ours = next(row for row in rows if row["method"] == OURS)
     whole = ours["train_seconds"] + ours["search_seconds"]
@@ -74,12 +74,18 @@ def _cells(line: Row, whole: float, search: float) -> tuple[str, ...]:
     return (
         f"{line['epochs']:,}",
         f"{line['val_accuracy']:.2%}",
-        f"{line['test_accuracy']:.2%} ± {100 * line['test_std']:.2f}",
+        spread(line),
         _points(line["difference"]) if compared else "-",
         _range(line) if compared else "-",
         f"{line['train_seconds'] / whole:.2f}",
         f"{search / whole:.2f}" if search else "-",
     )
+
+
+def spread(line: Row) -> str:
+    """Test accuracy, and over several seeds its standard deviation."""
+    std = "" if line["test_std"] is None else f" ± {100 * line['test_std']:.2f}"
+    return f"{line['test_accuracy']:.2%}{std}"
 
 
 def _points(value: float) -> str:

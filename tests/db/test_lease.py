@@ -121,6 +121,7 @@ WRITES: dict[str, Callable[[Store, "pytest.FixtureRequest"], object]] = {
 }
 HARMLESS = {"acquire", "beat", "release", "delete", "close", "fenced"}  # check leases by themselves, or write nothing
 READS = {"campaign", "campaigns", "supernet", "requested", "known", "remembered", "candidates", "candidate", "progress"}
+READS |= {"driver"}
 
 
 def test_every_verb_is_a_read_or_tried_under_a_lost_lease() -> None:

@@ -6,7 +6,10 @@ import hashlib
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+
+from glora_search.places import Places
 
 USAGE, NOT_FOUND, INFEASIBLE = 2, 3, 4
 
@@ -76,6 +81,10 @@ def task(folder: Path) -> Callable[..., str]:
         ("search.population=many", "search.population"),
         ("search.population=0", "search.population"),
         ("search.mutation_rate=0", "search.mutation_rate"),
+        ("data.mean=[123.7, 116.3, 103.5]", "divide by 255"),
+        ("data.std=[58.4, 57.1, 57.4]", "divide by 255"),
+        ("training.draws=sandwich", "training.subnets = 1"),
+        ("training.subnets=49", "a step has 48 images"),
         ("search.mutation_rate=2", "search.mutation_rate"),
         ("training.epochs=0", "training.epochs"),
         ("workers.count=0", "workers.count"),
@@ -259,6 +268,54 @@ def test_the_name_of_a_campaign_with_another_config(refused: Callable[..., str],
     assert "stopped early" not in said, "another campaign's failure is not this one's"
 
 
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("runs", "files of its own"),
+        ("runs/tiny", "files of its own"),
+        ("runs/supernets", "files of its own"),
+        (".", "files of its own"),
+        ("c.yaml/export", "c.yaml is not a folder. Choose another export.to"),
+        ("c.yaml", "exists and holds more"),
+    ],
+)
+def test_an_export_that_could_not_be_written_at_the_end(refused: Callable[..., str], to: str, said: str) -> None:
+    assert said in refused("launch", "c.yaml", "--set", f"export.to={to}")
+
+
+def test_an_export_may_go_below_ones_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Places(Path("runs")).export("tiny", "~/out") == tmp_path / "out"
+
+
+@pytest.mark.parametrize("name", ["pause", "stop", "cancel"])
+@pytest.mark.parametrize("left", ["dead", "stale", "released"])
+def test_a_request_that_nobody_would_hear(refused: Callable[..., str], beside: Path, name: str, left: str) -> None:
+    execute(beside, "UPDATE campaigns SET state = 'searching'")
+    holder = {"dead": f"'{dead_process()}'", "stale": "'elsewhere, process 1'", "released": "NULL"}[left]
+    moment = "2000-01-01 00:00:00" if left == "stale" else f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    execute(beside, f"UPDATE leases SET holder = {holder}, heartbeat = '{moment}'")
+    assert "Nobody runs the campaign 'tiny' now" in refused(name, "tiny")
+
+
+def dead_process() -> str:
+    """The holder of a lease, which has ended."""
+    return subprocess.run(
+        [sys.executable, "-c", "from glora_search.processes import this_process; print(this_process())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def test_a_campaign_whose_process_was_killed_is_deleted_at_once(command: Command, beside: Path) -> None:
+    execute(
+        beside, f"UPDATE leases SET holder = '{dead_process()}', heartbeat = '{datetime.now(UTC):%Y-%m-%d %H:%M:%S}'"
+    )
+    assert command("delete", "tiny").code == 0
+    assert command("status", "tiny").code == NOT_FOUND
+
+
 @pytest.mark.parametrize("command_", ["status", "candidates", "resume"])
 def test_a_campaign_that_is_not_there(refused: Callable[..., str], beside: Path, command_: str) -> None:
     assert "'tiny'" in refused(command_, "tinny", code=NOT_FOUND)
@@ -302,6 +359,17 @@ def test_a_schema_of_a_later_version(refused: Callable[..., str], beside: Path, 
 def test_a_candidate_without_figures_is_not_exported(refused: Callable[..., str], beside: Path, status: str) -> None:
     execute(beside, f"UPDATE candidates SET status = '{status}' WHERE number = 1")
     assert status in refused("export", "tiny", "--id", 1, "--to", "to")
+
+
+def test_an_explanation_of_more_than_racing_leaves_certain(
+    refused: Callable[..., str], command: Command, beside: Path, config: Callable[..., dict[str, Any]]
+) -> None:
+    search = config()["search"]
+    certain = max(search["parents"], search["finalists"])
+    assert command("explain", "tiny", "--top", certain + 1).code == 0, "all were scored"
+    execute(beside, "UPDATE candidates SET status = 'raced' WHERE number = (SELECT max(number) FROM candidates)")
+    assert f"its best {certain} are certain" in refused("explain", "tiny", "--top", certain + 1)
+    assert command("explain", "tiny", "--top", certain).code == 0
 
 
 def test_an_export_over_what_is_not_one(refused: Callable[..., str], beside: Path) -> None:

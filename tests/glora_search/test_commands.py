@@ -141,6 +141,48 @@ def test_looking_writes_to_stdout_in_every_format(
     assert said.out.strip()
 
 
+def test_status_names_the_best_as_the_search_ranks(command: Command, workshop: Any, watching: Any) -> None:
+    from glora_search.campaign import Paused
+    from glora_search.reopening import scored_candidate
+
+    with pytest.raises(Paused):
+        workshop.launch(watching(interrupt=("search", 8)))
+    with workshop.store() as store:
+        done = [each for each in store.candidates("tiny") if each.status == "completed"]
+        lowest = min(done, key=lambda each: each.loss)
+        assert store.progress("tiny", by="loss").best == lowest
+        assert scored_candidate(store, store.campaign("tiny"), None) == lowest
+    found = json.loads(command("status", "tiny", "--db", workshop.db, "--format", "json").out)
+    assert found["best_id"] == lowest.id
+
+
+def test_programs_get_the_status_as_it_is(command: Command, at: list[str]) -> None:
+    whole = json.loads(command("status", "tiny", *at, "--format", "json").out)
+    lines = command("status", "tiny", *at, "--format", "jsonl").out.splitlines()
+    assert {line["what"]: line["value"] for line in map(json.loads, lines)} == whole
+
+
+def test_parquet_holds_values_of_several_kinds_as_texts(command: Command, at: list[str]) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = parquet.read_table(io.BytesIO(command("diff", "tiny", 0, 1, *at, "--format", "parquet").raw)).to_pylist()
+    same = json.loads(command("diff", "tiny", 0, 1, *at, "--format", "json").out)
+    assert [row["what"] for row in rows] == [row["what"] for row in same]
+    assert rows[0] == {"what": "params", "0": str(same[0]["0"]), "1": str(same[0]["1"])}
+
+
+@pytest.mark.parametrize("chosen", ["csv", "parquet"])
+def test_no_candidates_have_the_columns_of_some(command: Command, at: list[str], chosen: str) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+
+    def columns(*where: str) -> list[str]:
+        said = command("candidates", "tiny", *at, *where, "--format", chosen)
+        if chosen == "csv":
+            return str(said.out.splitlines()[0]).split(",")
+        return list(parquet.read_table(io.BytesIO(said.raw)).column_names)
+
+    assert columns("--where", "accuracy > 2") == columns()
+
+
 def test_diff_names_the_genes_that_differ_and_no_others(command: Command, at: list[str]) -> None:
     rows = json.loads(command("diff", "tiny", 0, 1, *at, "--format", "json").out)
     forms = [json.loads(command("show", "tiny", each, *at, "--format", "json").out)["forms"] for each in (0, 1)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from db.errors import NameTaken
 from glora_search.commands.launching import resume
+from glora_search.control import Paused
 from glora_search.settings import recalled
 from supernet.errors import BadInput
 
@@ -57,6 +59,15 @@ def test_a_campaign_from_before_it_could_be_said_ranks_by_accuracy_and_begins_as
 def test_what_changes_no_number_may_change_between_two_runs(workshop: Any, other: dict[str, Any]) -> None:
     report = workshop.launch()
     assert workshop.launch(search=other) == report
+
+
+def test_where_the_export_goes_may_change_until_there_is_one(workshop: Any, watching: Any, tmp_path: Path) -> None:
+    with pytest.raises(Paused):
+        workshop.launch(watching(interrupt=("train supernet", 1)))
+    elsewhere = str(tmp_path / "elsewhere")
+    assert workshop.launch(export={"to": elsewhere})["export"] == elsewhere
+    with pytest.raises(NameTaken, match=r"export\.to: None -> third"):
+        workshop.launch(export={"to": "third"})
 
 
 def test_what_changes_numbers_may_not(workshop: Any) -> None:

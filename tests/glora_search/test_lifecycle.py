@@ -286,6 +286,21 @@ def test_a_supernet_is_found_by_its_file_where_the_database_is_new(workshop: Any
     assert workshop.found() == finished.found()
 
 
+def test_what_is_finished_stays_so(finished: Any) -> None:
+    with finished.store() as store:
+        store.set_state("tiny", State.PAUSED, "a signal after the end")
+        assert (store.campaign("tiny").state, store.campaign("tiny").error) == (State.FINISHED, None)
+
+
+def test_a_search_that_was_resumed_took_as_long_as_its_candidates(workshop: Any, asking: Any) -> None:
+    with pytest.raises(Paused):
+        workshop.launch(Acting(SEARCH, asking("pause")))
+    with workshop.store() as store:
+        before = sum(each.seconds or 0.0 for each in store.candidates("tiny"))
+    assert before > 0
+    assert workshop.launch()["seconds"]["search"] > before
+
+
 def test_a_deleted_campaign_is_gone_and_what_it_evaluated_is_known(workshop: Any, finished: Any, command: Any) -> None:
     workshop.launch()
     assert command("delete", "tiny", "--db", workshop.db).code == 0

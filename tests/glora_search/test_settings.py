@@ -84,6 +84,19 @@ def test_an_unknown_setting_is_refused_with_the_nearest_known_one(
     assert hint in said
 
 
+def test_an_unknown_setting_of_a_row_is_refused_with_the_nearest_of_a_rows(written: Callable[[Any], Path]) -> None:
+    said = mistake(written(placed("space.rows", [{"site": "*.qkv", "gene": "lora", "choice": "lora"}])))
+    assert "unknown setting 'space.rows.0.site'. Did you mean 'sites'?" in said
+
+
+@pytest.mark.parametrize("text", ['!!float ""', "!!bool maybe", "!!timestamp x", "!!int x", "[1,"])
+def test_what_yaml_cannot_read_is_no_traceback(written: Callable[[Any], Path], tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadInput, match="not valid YAML"):
+        read_config(written(PLAIN), [f"seed={text}"])
+    (tmp_path / "broken.yaml").write_text(f"name: x\nseed: {text}\n")
+    assert "is not valid YAML" in mistake(tmp_path / "broken.yaml")
+
+
 @pytest.mark.parametrize(("first", "last"), [(0.8, None), (0.5, 0.5), (0.0, 0.99), (0.8, 0.1)])
 def test_the_methods_steps_leave_some_to_other_subnets(
     written: Callable[[Any], Path], first: float, last: float | None

@@ -54,6 +54,10 @@ def test_it_says_how_many_finalists_are_tied_and_which_is_the_smallest(printed: 
     assert ("candidate 7 with 1,234 parameters" in found) == bool(count)
 
 
+def test_a_folder_with_a_blank_is_one_word_of_the_next_command(printed: Printed) -> None:
+    assert "  glora-search verify 'my runs/export'\n" in printed(export="my runs/export")
+
+
 def test_of_a_single_finalist_there_is_nothing_to_say(printed: Printed) -> None:
     found = printed(finalists=[{}], tied={"count": 0, "smallest": None, "test": "mcnemar, p > 0.05"})
     assert "tied" not in found

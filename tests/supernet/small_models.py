@@ -8,6 +8,7 @@ from timm.models import generate_default_cfgs, register_model
 from timm.models.eva import _create_eva
 from timm.models.swin_transformer import _create_swin_transformer
 from timm.models.swin_transformer_v2 import _create_swin_transformer_v2
+from timm.models.vision_transformer_hybrid import ConvStem, _create_vision_transformer_hybrid
 
 _USUAL = {"input_size": (3, 32, 32), "mean": (0.5,) * 3, "std": (0.5,) * 3, "num_classes": 0}
 default_cfgs = generate_default_cfgs(
@@ -16,6 +17,7 @@ default_cfgs = generate_default_cfgs(
         "tiny_swinv2.untrained": {**_USUAL, "first_conv": "patch_embed.proj", "classifier": "head.fc"},
         "tiny_rope.untrained": {**_USUAL, "first_conv": "patch_embed.proj", "classifier": "head"},
         "tiny_eva02.untrained": {**_USUAL, "first_conv": "patch_embed.proj", "classifier": "head"},
+        "tiny_mci.untrained": {**_USUAL, "first_conv": "patch_embed.backbone.0.conv", "classifier": "head"},
     }
 )
 SWIN = {"img_size": 32, "patch_size": 4, "window_size": 2, "embed_dim": 16, "depths": (2, 2), "num_heads": (2, 4)}
@@ -46,3 +48,13 @@ def tiny_eva02(pretrained: bool = False, **arguments: Any) -> Any:
     """As EVA-02's small models: a fused qkv whose weight the attention reads, and a gated MLP with a norm in it."""
     own = {**EVA, "qkv_fused": True, "swiglu_mlp": True, "scale_mlp": True, "mlp_ratio": 2.0}
     return _create_eva("tiny_eva02", pretrained=pretrained, **{**own, **arguments})
+
+
+@register_model
+def tiny_mci(pretrained: bool = False, **arguments: Any) -> Any:
+    """As MobileCLIP's image encoder: a ViT on a stem of convolutions with batch norms."""
+    stem = ConvStem(channels=(8, 16), depth=2, stride=(4, 2), kernel_size=(4, 2), padding=0)
+    own = {"img_size": 32, "embed_dim": 16, "depth": 2, "num_heads": 2, "no_embed_class": True}
+    return _create_vision_transformer_hybrid(
+        "tiny_mci", backbone=stem, embed_args={"proj": False}, pretrained=pretrained, **{**own, **arguments}
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -93,6 +94,43 @@ def test_what_is_built_again_computes_what_timms_model_does(model: str, tmp_path
         images = pixels()
         assert torch.equal(again.forward_features(images), original.forward_features(images))  # type: ignore[operator]
     assert torch.count_nonzero(again(pixels())) == 0, "a new head of zeros"
+
+
+def metas(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A ConvNeXt's state under the names of its authors' files."""
+    renamed = {}
+    for name, tensor in state.items():
+        name = re.sub(r"^stem\.", "downsample_layers.0.", name)
+        name = re.sub(r"^stages\.(\d+)\.blocks\.", r"stages.\1.", name)
+        name = re.sub(r"^stages\.(\d+)\.downsample\.", r"downsample_layers.\1.", name)
+        name = name.replace("conv_dw", "dwconv").replace("mlp.fc", "pwconv")
+        name = re.sub(r"^head\.norm\.", "norm.", name)
+        renamed[re.sub(r"^head\.fc\.", "head.", name)] = tensor
+    return renamed
+
+
+def microsofts(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A Swin's, which downsample at the end of a stage there."""
+    renamed = {}
+    for name, tensor in state.items():
+        name = re.sub(r"^layers\.(\d+)\.downsample", lambda found: f"layers.{int(found[1]) - 1}.downsample", name)
+        renamed[re.sub(r"^head\.fc\.", "head.", name)] = tensor
+    return renamed
+
+
+@pytest.mark.parametrize(("model", "theirs"), [("test_convnext", metas), ("tiny_swin", microsofts)])
+def test_its_authors_own_file_is_loaded_whatever_its_head_is_called(
+    model: str, theirs: Callable[[dict[str, Tensor]], dict[str, Tensor]], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    original = timms(model)
+    state = theirs({name: tensor.contiguous() for name, tensor in original.state_dict().items()})
+    assert {"head.weight", "head.bias"} <= state.keys()
+    save_file(state, tmp_path / "weights.safetensors")
+    settings = BackboneSettings(model=model, weights=str(tmp_path / "weights.safetensors"), image_size=32)
+    again = build(load_backbone(settings, classes=5))
+    with torch.no_grad():
+        assert torch.equal(again.forward_features(pixels()), original.forward_features(pixels()))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("model", MODELS)

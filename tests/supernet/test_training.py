@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from supernet.backbone import Backbone, build
@@ -20,7 +20,8 @@ from supernet.randomness import stream
 from supernet.schedule import batch_of, total_steps
 from supernet.settings import SpaceSettings, TrainingSettings
 from supernet.trained import NUMBERS, Trained, recipe
-from supernet.training import Checkpoint, Progress, TrainingTask, adapt
+from supernet.training import Checkpoint, Progress, TrainingTask, _Training, adapt
+from tests.supernet import small_models
 
 SPACE = SpaceSettings(ranks=(4, 2), storage="shared")
 SETTINGS = TrainingSettings(
@@ -120,6 +121,37 @@ def test_training_learns(backbone_of: Callable[[str], Backbone], task: TrainingT
     longer = changed(replace(task, backbone=backbone_of(model)), epochs=8)
     losses = [item.loss for item in run(longer)[0]]
     assert np.mean(losses[-6:]) < 0.8 * np.mean(losses[:6])
+
+
+@pytest.mark.parametrize("head", ["probe", "random"])
+def test_a_stems_batch_norms_compute_in_training_what_they_do_in_scoring(
+    backbone_of: Callable[[str], Backbone], task: TrainingTask, head: str
+) -> None:
+    """Else the supernet would learn on features that nobody scores."""
+    assert small_models.default_cfgs, "the import has registered the model"
+    still = task.training.model_copy(update={"head": head, "drop_path": 0.0})
+    task = replace(task, backbone=backbone_of("tiny_mci"), space=SpaceSettings(), training=still)
+    running = _Training(task)
+    norms = [module for module in running.supernet.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+    before = [norm.running_mean.clone() for norm in norms if norm.running_mean is not None]
+    images = running.images[torch.arange(5)]
+    learning = running.supernet(images)
+    running.step(0)
+    assert torch.equal(learning, _Training(task).supernet.eval()(images))
+    assert all(torch.equal(one, norm.running_mean) for one, norm in zip(before, norms, strict=True))  # type: ignore[arg-type]
+
+
+def test_a_backbone_with_batch_norms_is_not_found_as_it_was_trained_before(
+    backbone_of: Callable[[str], Backbone], task: TrainingTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = task.space, task.training, task.split, task.seed
+    told: list[str] = []
+    monkeypatch.setattr("supernet.trained.json.dumps", lambda parts: told.append(str(parts)) or "")
+    recipe(task.backbone, *given)
+    recipe(backbone_of("tiny_mci"), *given)
+    assert ["frozen batch norms" in each for each in told] == [False, True]
 
 
 # Randomness
