@@ -61,6 +61,12 @@ class Campaign:
     created_at: datetime  # UTC, as every time here
     updated_at: datetime
 
+    @property
+    def rank(self) -> Rank:
+        """What makes its candidates better; the higher accuracy before that could be said."""
+        rank: Rank = self.config.get("search", {}).get("rank", "accuracy")
+        return rank
+
 
 @dataclass(frozen=True)
 class Lease:

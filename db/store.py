@@ -105,6 +105,11 @@ class Store:
             if row.state != State.FINISHED:
                 row.state, row.error = State(state), error
 
+    def set_config(self, name: str, config: Mapping[str, Any]) -> None:
+        """Another config of the campaign, as far as its driver lets one differ."""
+        with self._changing(name) as (_, row):
+            row.config = dict(config)
+
     def keep_numerics(self, name: str, numerics: Mapping[str, Any]) -> dict[str, Any]:
         """Store what the first launch chose, and return it; later ones get what is stored, whatever they chose."""
         with self._changing(name) as (_, row):

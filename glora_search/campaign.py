@@ -18,8 +18,8 @@ from glora_search.control import Cancelled, Control, Paused
 from glora_search.crash_points import reached
 from glora_search.display import Display
 from glora_search.driving import Clock, driving, utc
-from glora_search.enrolment import enrol, looked_up, require_its_supernet
-from glora_search.inputs import Inputs, prepare, untrained
+from glora_search.enrolment import enrol, keep_export, looked_up, require_its_supernet
+from glora_search.inputs import Inputs, prepare, require_trainable, untrained
 from glora_search.interrupts import interrupts
 from glora_search.picture import draw
 from glora_search.places import Places
@@ -58,6 +58,8 @@ def run(
     places.require_writable()
     places.require_export(settings.name, settings.export.to)
     inputs = prepare(settings)
+    if known is None:
+        require_trainable(settings.training, len(inputs.data.train))
     with pools(settings.workers) as pool, open_store(db) as store:
         require_supernet(settings, recipe_of(inputs), store)
         campaign = enrol(settings, store)
@@ -67,6 +69,7 @@ def run(
             for done in ("pause", "cancel"):  # asked of an earlier run; a stop holds until the report is made
                 fenced.clear_request(settings.name, only=done)
             fenced.set_state(settings.name, State.TRAINING)
+            keep_export(settings, campaign, fenced)
             reached("leased")
             control = Control(fenced, settings.name)
             with interrupts(control, display):

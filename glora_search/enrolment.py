@@ -22,6 +22,13 @@ def enrol(settings: CampaignSettings, store: Store) -> Campaign:
     return known or store.create_campaign(settings.name, settings.model_dump(mode="json"), settings.seed)
 
 
+def keep_export(settings: CampaignSettings, campaign: Campaign, store: Store) -> None:
+    """Remember where the export goes, if that is elsewhere now: for `resume`, and for a launch after the end."""
+    export = settings.export.model_dump(mode="json")
+    if campaign.config.get("export") != export:
+        store.set_config(campaign.name, {**campaign.config, "export": export})
+
+
 def looked_up(settings: CampaignSettings, db: str) -> Campaign | None:
     """The campaign of this name in a database that may not be there, and is not created. Raises NameTaken."""
     try:

@@ -63,7 +63,6 @@ def prepare(settings: CampaignSettings) -> Inputs:
     backbone = load_backbone(settings.backbone, len(data.classes), settings.data.mean, settings.data.std)
     space = adapt(backbone, settings.space, settings.seed).space
     space.require_feasible(settings.search.max_parameters)
-    require_trainable(settings.training, len(data.train))
     return Inputs(settings, data, backbone, space)
 
 

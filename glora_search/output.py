@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from supernet.errors import BadInput
@@ -107,10 +108,15 @@ def _parquet(rows: Rows, names: Sequence[str]) -> None:
 
 def _alike(values: Sequence[Any]) -> list[Any]:
     """The values if they are of one kind, null apart, else as texts."""
-    kinds = {float if type(value) is int else type(value) for value in values if value is not None}
+    kinds = {_kind(value) for value in values if value is not None}
     if len(kinds) < 2:
         return list(values)
-    return [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+    return [value if value is None or isinstance(value, str) else json.dumps(value, default=str) for value in values]
+
+
+def _kind(value: Any) -> type:
+    """All numbers are of one."""
+    return Number if isinstance(value, Number) and not isinstance(value, bool) else type(value)
 
 
 def _flat(value: Any) -> Any:

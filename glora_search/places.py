@@ -34,7 +34,7 @@ class Places:
                     f"export.to is {chosen}, where the campaign keeps files of its own: an export is a whole folder. "
                     f"Choose another one, or leave it out for {self.export(name, None)}."
                 )
-            _require_writable(to.parent, "Choose another export.to.")
+            _require_writable(there.parent, "Choose another export.to.")
         require_free(to)
 
     def supernet(self, recipe: str) -> Path:
@@ -60,7 +60,10 @@ class Places:
 
     def export(self, name: str, chosen: str | None) -> Path:
         """The folder that the config names, or runs/NAME/export."""
-        return Path(chosen).expanduser() if chosen else self.runs / name / "export"
+        try:
+            return Path(chosen).expanduser() if chosen else self.runs / name / "export"
+        except RuntimeError as error:  # a home of nobody
+            raise BadInput(f"export.to is {chosen}: {error}") from None
 
     def comparison(self, name: str, kind: str = "compare") -> Path:
         """The folder of a comparison's outcomes, its trainings under way and its picture; one for each kind."""

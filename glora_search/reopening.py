@@ -36,7 +36,7 @@ def _chosen(store: Store, campaign: Campaign) -> int:
     """The report's choice, or the best so far."""
     if campaign.report is not None:
         return int(campaign.report["chosen"])
-    best = store.progress(campaign.name, recalled(campaign.config, campaign.name).search.rank).best
+    best = store.progress(campaign.name, campaign.rank).best
     if best is None or best.status != Status.COMPLETED:
         raise BadInput(f"The campaign {campaign.name!r} has no scored candidate yet.")
     return best.id

@@ -15,7 +15,6 @@ from glora_search.inputs import Inputs
 from glora_search.memory import remembering
 from glora_search.race import Racing, Standing
 from glora_search.settings import CampaignSettings, candidates, round_of
-from glora_search.warm_start import OPERATOR as REMEMBERED
 from glora_search.warm_start import start
 from supernet.errors import BadInput
 from supernet.evaluation import ScoringTask
@@ -74,9 +73,10 @@ def search(
 
 
 def _spent(settings: CampaignSettings, store: Store) -> float:
-    """Seconds of the candidates that this campaign has already, but for those that it began with."""
-    own = store.candidates(settings.name, where=f"operator != '{REMEMBERED}'")
-    return sum(each.seconds or 0.0 for each in own) / settings.workers.count
+    """Seconds of the candidates that this campaign evaluated already; what was known is answered in less than that."""
+    ended = ((each.seconds or 0.0, each.created_at, each.finished_at) for each in store.candidates(settings.name))
+    own = (seconds for seconds, since, until in ended if until and (until - since).total_seconds() >= seconds)
+    return sum(own) / settings.workers.count
 
 
 def _racing(inputs: Inputs, examples: int) -> Standing:

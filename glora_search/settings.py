@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, field_validator
 from glora_search.ranking import Choice, Rank
 from supernet.errors import BadInput, Missing
 from supernet.settings import (
+    STORED,
     BackboneSettings,
     DataSettings,
     Positive,
@@ -202,10 +203,10 @@ def read_config(path: Path, overrides: Iterable[str] = (), name: str | None = No
     return parse(values, str(path))
 
 
-def parse(values: Mapping[str, Any], where: str) -> CampaignSettings:
+def parse(values: Mapping[str, Any], where: str, context: Mapping[str, Any] | None = None) -> CampaignSettings:
     """Settings of plain data. Raises BadInput with one line a mistake."""
     try:
-        return CampaignSettings.model_validate(values)
+        return CampaignSettings.model_validate(values, context=context)
     except ValidationError as error:
         sentences = dict.fromkeys(_sentence(dict(mistake), where) for mistake in error.errors())
         raise BadInput("\n".join(sentences)) from None
@@ -217,7 +218,7 @@ def recalled(config: Mapping[str, Any], name: str) -> CampaignSettings:
     Raises BadInput if another version of the program wrote them.
     """
     older = {section: {**earlier, **config.get(section, {})} for section, earlier in EARLIER.items()}
-    return parse({**config, **older}, f"the config of {name}")
+    return parse({**config, **older}, f"the config of {name}", STORED)
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -8,10 +8,11 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from supernet import tables
+from supernet.strict import STORED as STORED
 from supernet.strict import Fraction as Fraction
 from supernet.strict import Positive as Positive
 from supernet.strict import Settings as Settings
-from supernet.strict import have_letters
+from supernet.strict import have_letters, is_stored
 from supernet.tables import Row
 
 
@@ -60,7 +61,7 @@ class DataSettings(Settings):
     ) -> tuple[float, float, float] | None:
         if value is not None and info.field_name == "std" and min(value) <= 0:
             raise ValueError("standard deviations must be above 0")
-        if value is not None and not (min(value) >= 0 and max(value) <= 1):
+        if value is not None and not is_stored(info) and not (min(value) >= 0 and max(value) <= 1):
             raise ValueError("pixels are from 0 to 1 here, and so are their means and deviations: divide by 255")
         return value
 
@@ -251,7 +252,7 @@ class TrainingSettings(Settings):
     @field_validator("subnets")
     @classmethod
     def _a_sandwich_has_something_between(cls, value: int, info: ValidationInfo) -> int:
-        if info.data.get("draws") == "sandwich" and value < 3:
+        if info.data.get("draws") == "sandwich" and value < 3 and not is_stored(info):
             raise ValueError("draws: sandwich trains the largest and the smallest in every step: take 3 or more")
         return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from string import ascii_uppercase
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -35,3 +35,11 @@ class Settings(BaseModel):
     """The base of every settings class: values are frozen, unknown keys are refused, types are not coerced."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+STORED = {"stored": True}  # context of a validation: of what was valid when a campaign began with it
+
+
+def is_stored(info: ValidationInfo) -> bool:
+    """Whether a rule that is younger than the settings must let them pass."""
+    return bool((info.context or {}).get("stored"))

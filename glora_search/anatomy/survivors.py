@@ -46,15 +46,14 @@ def survivors(store: Store, name: str, top: int) -> Survivors:
             f"{top} cannot be told from the rest. Pass a smaller --top, or wait for more."
         )
     _require_certain(campaign, top, raced=ended - len(scored))
-    best = ranked(scored, campaign.config.get("search", {}).get("rank", "accuracy"))
+    best = ranked(scored, campaign.rank)
     front = store.candidates(name, front=True, order_by="params")
     return Survivors(name, genes, tuple(candidates), tuple(best[:top]), tuple(front), method_of(campaign, candidates))
 
 
 def _require_certain(campaign: Campaign, top: int, raced: int) -> None:
     """Raises BadInput if better ones than some of the best so many were perhaps dropped by racing."""
-    certain = raced_for(recalled(campaign.config, campaign.name).search)
-    if raced and top > certain:
+    if raced and top > (certain := raced_for(recalled(campaign.config, campaign.name).search)):
         raise BadInput(
             f"Racing dropped {raced} candidates of {campaign.name!r} before they were scored: its best {certain} are "
             f"certain, its best {top} are not. Pass --top {certain}, or launch the config under another --name with "

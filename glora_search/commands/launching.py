@@ -16,7 +16,7 @@ from glora_search.commands.summary import show_summary
 from glora_search.control import Cancelled, Paused
 from glora_search.display import terminal
 from glora_search.exits import INTERRUPTED, leave, terminate_as_interrupt
-from glora_search.inputs import prepare
+from glora_search.inputs import prepare, require_trainable
 from glora_search.output import write_value
 from glora_search.places import Places
 from glora_search.plan import cost, describe
@@ -39,6 +39,7 @@ def resume(name: str, db: str, runs: Path, chosen: str) -> None:
 def plan(config: Path, name: str | None, overrides: Sequence[str]) -> None:
     """Print what a campaign would do and take; change nothing."""
     inputs = prepare(read_config(config, overrides, name))
+    require_trainable(inputs.settings.training, len(inputs.data.train))
     with open_pool(inputs.settings.workers) as pool:
         numerics, why = choose_numerics(inputs, pool)
         write_value(describe(inputs, cost(inputs, numerics, pool), why))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from db.errors import Held
 from db.records import Command, State
-from db.store import Store, open_store
+from db.store import open_store
 from glora_search.commands.again import options
 from glora_search.driving import STALE_AFTER, driving, utc
 from glora_search.processes import is_dead
@@ -24,21 +24,20 @@ def ask(name: str, command: Command, db: str) -> None:
         state = store.campaign(name).state
         if state not in RUNNING:
             raise BadInput(f"The campaign {name!r} is {state}: there is nothing to {command}.")
-        if not _is_run(store, name):
-            again = f"glora-search resume {name}{options(db)}"
+        driver = store.driver(name)
+        gone = is_dead(driver.holder) if driver else state != State.CREATED  # which is about to be run
+        if gone and command != "stop":  # which holds for the next run
             raise BadInput(
-                f"Nobody runs the campaign {name!r} now: the process that left it {state} is gone. There is nothing to "
-                f"{command}; it goes on with: {again}"
+                f"Nobody runs the campaign {name!r} now: what ran it and left it {state} has ended. There is nothing "
+                f"to {command}; it goes on with: glora-search resume {name}{options(db)}"
             )
         store.request(name, command)
         asked = store.requested(name) or command  # a stronger request stays
     print(f"Asked {name} to {asked}: it {MEANS[asked]}.")
-
-
-def _is_run(store: Store, name: str) -> bool:
-    """Whether a process holds the campaign that lives, for all that can be told from here."""
-    driver = store.driver(name)
-    return driver is not None and not is_dead(driver.holder) and utc() - driver.heartbeat < STALE_AFTER
+    if gone:
+        print(f"Nobody runs it now. It does so when it goes on: glora-search resume {name}{options(db)}")
+    elif driver and utc() - driver.heartbeat > STALE_AFTER:
+        print(f"Nothing was heard of {driver.holder} since {driver.heartbeat:%Y-%m-%d %H:%M:%S} UTC: it may be gone.")
 
 
 def delete(name: str, db: str) -> None:

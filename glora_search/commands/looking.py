@@ -44,7 +44,7 @@ def status_of(store: Store, campaign: Campaign) -> dict[str, Any]:
         search = recalled(campaign.config, campaign.name).search
     except BadInput:  # the config of a version with other settings
         search = None
-    progress, report = store.progress(campaign.name, search.rank if search else "accuracy"), campaign.report or {}
+    progress, report = store.progress(campaign.name, campaign.rank), campaign.report or {}
     evaluated = progress.completed + progress.failed + progress.raced
     return {
         "name": campaign.name,

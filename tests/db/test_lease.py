@@ -104,6 +104,7 @@ def test_campaigns_are_held_one_by_one_and_must_exist(searched: Store, first: Le
 WRITES: dict[str, Callable[[Store, "pytest.FixtureRequest"], object]] = {
     "set_state": lambda store, of: store.set_state("digits", "reporting"),
     "keep_numerics": lambda store, of: store.keep_numerics("early", {"chunk": 64}),
+    "set_config": lambda store, of: store.set_config("digits", {"export": {}}),
     "begin_search": lambda store, of: store.begin_search("digits", [], "other", "split", {}),
     "set_report": lambda store, of: store.set_report("digits", {"test_accuracy": 1.0}),
     "propose": lambda store, of: store.propose("digits", 1, of.getfixturevalue("proposals")(["bba"], first=2)),

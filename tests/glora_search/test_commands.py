@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -147,7 +148,12 @@ def test_status_names_the_best_as_the_search_ranks(command: Command, workshop: A
 
     with pytest.raises(Paused):
         workshop.launch(watching(interrupt=("search", 8)))
+    with sqlite3.connect(workshop.db) as connection:
+        connection.execute("UPDATE candidates SET accuracy = 0.9, loss = 0.9 WHERE number = 1")
+        connection.execute("UPDATE candidates SET accuracy = 0.1, loss = 0.0001 WHERE number = 2")
+    connection.close()
     with workshop.store() as store:
+        assert store.progress("tiny").best != store.progress("tiny", by="loss").best
         done = [each for each in store.candidates("tiny") if each.status == "completed"]
         lowest = min(done, key=lambda each: each.loss)
         assert store.progress("tiny", by="loss").best == lowest

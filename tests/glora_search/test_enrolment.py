@@ -12,7 +12,7 @@ import pytest
 from db.errors import NameTaken
 from glora_search.commands.launching import resume
 from glora_search.control import Paused
-from glora_search.settings import recalled
+from glora_search.settings import parse, recalled
 from supernet.errors import BadInput
 
 
@@ -61,12 +61,34 @@ def test_what_changes_no_number_may_change_between_two_runs(workshop: Any, other
     assert workshop.launch(search=other) == report
 
 
+@pytest.mark.parametrize(
+    "then",
+    [{"training": {"draws": "sandwich", "subnets": 1}}, {"data": {"std": [1.2, 1.2, 1.2]}}],
+    ids=str,
+)
+def test_what_was_valid_when_a_campaign_began_is_so_for_ever(workshop: Any, command: Any, then: Any) -> None:
+    """A younger rule is for what is launched now."""
+    workshop.launch()
+    with workshop.store() as store:
+        config = dict(store.campaign("tiny").config)
+    for section, values in then.items():
+        config[section] = config[section] | values
+    with pytest.raises(BadInput):
+        parse(config, "a config of today")
+    rewritten(workshop, "UPDATE campaigns SET config = ?", json.dumps(config))
+    assert recalled(config, "tiny").model_dump(mode="json") == config
+    resume("tiny", workshop.db, workshop.places.runs, "json")
+    assert command("explain", "tiny", "--top", 3, "--db", workshop.db).code == 0
+
+
 def test_where_the_export_goes_may_change_until_there_is_one(workshop: Any, watching: Any, tmp_path: Path) -> None:
     with pytest.raises(Paused):
         workshop.launch(watching(interrupt=("train supernet", 1)))
     elsewhere = str(tmp_path / "elsewhere")
-    assert workshop.launch(export={"to": elsewhere})["export"] == elsewhere
-    with pytest.raises(NameTaken, match=r"export\.to: None -> third"):
+    report = workshop.launch(export={"to": elsewhere})
+    assert report["export"] == elsewhere
+    assert workshop.launch(export={"to": elsewhere}) == report
+    with pytest.raises(NameTaken, match=r"export\.to: .*elsewhere -> third"):
         workshop.launch(export={"to": "third"})
 
 
