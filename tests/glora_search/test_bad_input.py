@@ -84,7 +84,7 @@ def task(folder: Path) -> Callable[..., str]:
         ("data.mean=[123.7, 116.3, 103.5]", "divide by 255"),
         ("data.std=[58.4, 57.1, 57.4]", "divide by 255"),
         ("training.draws=sandwich", "training.subnets = 1"),
-        ("training.subnets=49", "a step has 48 images"),
+        ("training.subnets=25", "a step has 24 images"),
         ("search.mutation_rate=2", "search.mutation_rate"),
         ("training.epochs=0", "training.epochs"),
         ("workers.count=0", "workers.count"),
