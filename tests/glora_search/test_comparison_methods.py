@@ -41,7 +41,7 @@ def test_the_rows_names_and_their_order_are_the_contract() -> None:
 
 @pytest.mark.parametrize(
     ("text", "names"),
-    [("default", NAMES), ("lora", ("lora", "ours")), ("ours,ssf, lora", ("lora", "ssf", "ours")), ("", ("ours",))],
+    [("default", NAMES), ("lora", ("lora", "ours")), ("ours,ssf, lora", ("lora", "ssf", "ours")), ("ours", ("ours",))],
 )
 def test_methods_come_in_the_tables_order_with_ours_among_them(text: str, names: tuple[str, ...]) -> None:
     assert chosen(text) == (DEFAULT, names)
