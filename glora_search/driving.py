@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from db.errors import Held, LeaseLost, StoreError
 from db.records import Lease
@@ -17,6 +18,7 @@ BEAT_EVERY = 10.0  # seconds
 LAST_BEAT = 1.0  # seconds to wait for a heartbeat under way, which a database that went away may hold up
 
 Clock = Callable[[], datetime]
+Taken = TypeVar("Taken")
 
 
 def utc() -> datetime:
@@ -30,7 +32,7 @@ def driving(store: Store, name: str, clock: Clock = utc) -> Iterator[Store]:
     A driver that slept through its lease finds out at its next write, which raises LeaseLost and writes nothing. One
     whose store is gone at the end keeps its lease, which goes stale by itself.
     """
-    lease = _acquired(store, name, clock)
+    lease = taking_over(lambda dead: store.acquire(name, this_process(), clock(), STALE_AFTER, dead))
     ended = threading.Event()
     heart = threading.Thread(target=_beat, args=(store, lease, ended, clock), name="heartbeat", daemon=True)
     heart.start()
@@ -43,14 +45,14 @@ def driving(store: Store, name: str, clock: Clock = utc) -> Iterator[Store]:
             store.release(lease)
 
 
-def _acquired(store: Store, name: str, clock: Clock) -> Lease:
-    """The lease; that of a driver which was killed on this machine is taken over at once."""
+def taking_over(attempt: Callable[[int | None], Taken]) -> Taken:
+    """What takes a lease, tried again with the token of a driver which was killed on this machine, if one holds it."""
     try:
-        return store.acquire(name, this_process(), clock(), STALE_AFTER)
+        return attempt(None)
     except Held as held:
         if not is_dead(held.holder):
             raise
-        return store.acquire(name, this_process(), clock(), STALE_AFTER, dead=held.token)
+        return attempt(held.token)
 
 
 def _beat(store: Store, lease: Lease, ended: threading.Event, clock: Clock) -> None:

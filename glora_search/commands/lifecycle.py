@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from db.errors import Held
 from db.records import Command, State
 from db.store import open_store
 from glora_search.commands.again import options
-from glora_search.driving import STALE_AFTER, driving, utc
+from glora_search.driving import STALE_AFTER, driving, taking_over, utc
 from glora_search.processes import is_dead
 from supernet.errors import BadInput
 
@@ -43,12 +42,7 @@ def ask(name: str, command: Command, db: str) -> None:
 def delete(name: str, db: str) -> None:
     """Remove the campaign and its candidates; evaluations, supernets and exports stay."""
     with open_store(db, create=False) as store:
-        try:
-            store.delete(name, utc(), STALE_AFTER)
-        except Held as held:
-            if not is_dead(held.holder):
-                raise
-            store.delete(name, utc(), STALE_AFTER, dead=held.token)
+        taking_over(lambda dead: store.delete(name, utc(), STALE_AFTER, dead))
     print(f"Deleted {name}. What was evaluated is still known to other campaigns; files below the runs folder stay.")
 
 

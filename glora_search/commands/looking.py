@@ -32,8 +32,8 @@ def status(name: str, db: str, chosen: str) -> None:
     if chosen == "json":
         write_value(found)
         return
-    cell = _cell if chosen == "table" else _raw
-    write_rows([{"what": key, "value": cell(value, key)} for key, value in found.items()], ("what", "value"), chosen)
+    shown_as = {key: _cell(value, key) for key, value in found.items()} if chosen == "table" else found
+    write_rows([{"what": key, "value": value} for key, value in shown_as.items()], ("what", "value"), chosen)
 
 
 def status_of(store: Store, campaign: Campaign) -> dict[str, Any]:
@@ -153,11 +153,6 @@ def _cell(value: Any, name: str) -> str:
     if isinstance(value, Mapping):
         return "\n".join(f"{key}: {_inline(inner)}" for key, inner in value.items())
     return shown(value, name)
-
-
-def _raw(value: Any, _: str) -> Any:
-    """As programs take it."""
-    return value
 
 
 def _inline(value: Any) -> str:
