@@ -12,4 +12,9 @@ from workers.settings import WorkerSettings
 def ray_health() -> str:
     """What a worker answered."""
     with connected(WorkerSettings()):
-        return f"starts; workers have {ray.get(ray.remote(versions.here).remote())}"
+        return f"starts; workers have {ray.get(ray.remote(_versions).remote())}"
+
+
+def _versions() -> str:
+    """A plain function, as Ray wants one: `versions.here` is cached."""
+    return versions.here()

@@ -390,6 +390,17 @@ def test_a_launch_has_a_fork_of_it_score_before_ray_does(workshop: Any, tmp_path
         assert store.candidates("tiny")[0].worker == "forerunner"
 
 
+def test_the_doctor_says_what_is_here_and_that_ray_starts(command: Command, at: list[str]) -> None:
+    from workers.versions import here
+
+    said = command("doctor", *at, "--format", "json")
+    assert said.code == 0
+    found = {row["check"]: row["found"] for row in json.loads(said.out)}
+    assert found["Ray"] == f"starts; workers have {here()}"
+    assert found["database"].endswith("sound")
+    assert found["numerics"].startswith(("bfloat16, ", "float32, "))
+
+
 def test_a_reader_that_has_seen_enough_is_no_error(in_finished: Any) -> None:
     import shlex
 
