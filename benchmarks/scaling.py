@@ -120,7 +120,8 @@ class Crowd:
         async with self.turns[place]:
             await asyncio.sleep(seconds)
         found = answer(genome)
-        return Evaluation(found.accuracy, found.loss, parameters(genome), found.correct, seconds, place)
+        figures = found.accuracy, found.loss, parameters(genome), found.correct
+        return Evaluation(*figures, seconds, place, losses=found.losses)
 
 
 class Place:

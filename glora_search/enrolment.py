@@ -12,7 +12,7 @@ from glora_search.settings import CampaignSettings, difference, recalled
 from supernet.errors import BadInput
 
 # What cannot change a number: how many workers, where, how patient one is with them, and whom racing spares the bother.
-HARMLESS = {"workers": ("count", "address", "timeout", "attempts"), "search": ("racing", "round")}
+HARMLESS = {"workers": ("count", "address", "timeout", "attempts"), "search": ("racing", "lag")}
 UNTIL_REPORTED = {"export": ("to",)}  # nor is anything exported before
 
 

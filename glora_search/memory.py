@@ -7,11 +7,14 @@ from dataclasses import replace
 from itertools import takewhile
 from math import isfinite
 
+import numpy as np
+
 from db.records import EvaluationKey, Proposal, Status
 from db.records import Outcome as Recorded
 from db.store import Store
 from glora_search.control import Control, Paused
 from glora_search.crash_points import reached
+from glora_search.difficulty import Difficulty
 from glora_search.evolution import Evaluate
 from glora_search.race import Race, Standing, completed, scored
 from glora_search.selection import Scored
@@ -30,11 +33,14 @@ def remembering(
     control: Control,
     standing: Standing | None = None,
 ) -> Evaluate:
-    """An `evaluate` for `evolve` that writes every outcome to the store as it arrives and asks for nothing twice.
+    """An `evaluate` for `evolve` that writes every outcome to the store as it arrives and has nothing scored twice,
+    but for the few whose losses decide the order of the examples: after a resume these are measured once more.
 
     Candidates are raced from `standing` on; without, nobody is. Raises Paused once what is in flight is recorded, and
     Cancelled at once, if that was asked.
     """
+
+    difficulty = Difficulty(evaluator)
 
     def evaluate(generation: int, proposals: Sequence[Proposal], survivors: Sequence[Scored]) -> list[Scored | None]:
         nonlocal standing
@@ -55,9 +61,11 @@ def remembering(
             if proposal.genome in known:
                 remember(proposal, known[proposal.genome])
         todo = [proposal for proposal in proposals if proposal.genome not in known]
-        race = Race(standing, proposals, outcomes, survivors)
+        order = _order(standing, difficulty, control) if todo else None
+        race = Race(standing, proposals, outcomes, survivors, order)
         genomes = takewhile(lambda _: not control.closing(), race.genomes(todo))
         for index, outcome in evaluator.evaluate(genomes, lambda index: race.rule(todo[index])) if todo else ():
+            difficulty.hear(todo[index].genome, outcome)
             if better(outcomes.get(todo[index].id), outcome):
                 remember(todo[index], recorded(outcome), key_of(key, outcome))
             control.require_not_cancelled()
@@ -68,6 +76,13 @@ def remembering(
         return [scored(proposal, outcomes[proposal.id]) for proposal in proposals]
 
     return evaluate
+
+
+def _order(standing: Standing | None, difficulty: Difficulty, control: Control) -> np.ndarray | None:
+    """Of the examples, for a generation that is about to race."""
+    if standing is None or not standing.best:
+        return None
+    return difficulty.order([each.proposal.genome for each in standing.best], lambda: not control.closing())
 
 
 def better(known: Recorded | None, outcome: Outcome) -> bool:

@@ -1,20 +1,21 @@
 """A generation's race: who is handed out when, and against whom, so that neither depends on who arrives first.
 
-A generation is cut into rounds of so many proposals. The candidates of round k race against the places as they stand
-once every proposal up to round k - 2 has its outcome, and none is handed out before. The round between keeps the
-workers busy meanwhile. So places tighten within a generation, in an order that only the proposals decide.
+A candidate races against the places as every proposal before it leaves them, but for the last few, the lag, and is not
+handed out before those have their outcomes. The lag keeps the workers busy meanwhile. So places tighten from candidate
+to candidate, in an order that only the proposals decide. The order of the examples is decided before a generation
+(difficulty.py); in the first one, of which no candidate is known then, by how often each was wrong so far.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from db.records import Outcome, Proposal, Status
 from glora_search import selection
-from glora_search.racing import Point, Rule, hardest_first, mistakes
+from glora_search.racing import Point, Rule, dominates, hardest_first, mistakes
 from glora_search.ranking import key
 from glora_search.selection import Scored
 from glora_search.settings import SearchSettings, raced_for
@@ -26,7 +27,7 @@ class Racing:
 
     settings: SearchSettings
     examples: int  # of the split
-    round: int  # proposals
+    lag: int  # proposals just before a candidate that its race does not know
     spared: str | None = None  # a genome that is always evaluated in full: the method, which may yet be chosen
 
     @property
@@ -50,7 +51,7 @@ class Standing:
     racing: Racing
     best: tuple[Scored, ...] = ()  # as many as there are places
     front: tuple[Scored, ...] = ()
-    wrong: tuple[int, ...] = ()  # (examples,), or empty while nobody is known
+    wrong: np.ndarray | None = field(default=None, compare=False)  # (examples,) int, or None while nobody is known
 
     def joined(self, new: Sequence[Known]) -> Standing:
         """With candidates that were not in it."""
@@ -60,20 +61,38 @@ class Standing:
         wrong = mistakes([each.correct for each in new if each.correct is not None], examples)
         return Standing(
             racing=self.racing,
-            best=tuple(selection.best([*self.best, *scored], self.racing.places, self.racing.settings.rank)),
-            front=tuple(selection.front([*self.front, *scored])),
-            wrong=tuple(wrong + (self.wrong or 0)),
+            best=self._best_with([each for each in scored if self._takes_a_place(each)]),
+            front=self._front_with([each for each in scored if not self._is_dominated(each)]),
+            wrong=wrong if self.wrong is None else wrong + self.wrong,
         )
 
-    def rule(self, pool: Sequence[Scored]) -> Rule | None:
-        """The racing rule, or None while it could drop nobody. `pool` is nsga2's selection pool so far."""
+    def _best_with(self, new: Sequence[Scored]) -> tuple[Scored, ...]:
+        rank, places = self.racing.settings.rank, self.racing.places
+        return tuple(selection.best([*self.best, *new], places, rank)) if new else self.best
+
+    def _front_with(self, new: Sequence[Scored]) -> tuple[Scored, ...]:
+        return tuple(selection.front([*self.front, *new])) if new else self.front
+
+    def _takes_a_place(self, new: Scored) -> bool:
+        """Whether it may: most do not, which is soon seen."""
+        rank, last = self.racing.settings.rank, self.best[-1] if len(self.best) == self.racing.places else None
+        return last is None or key(rank, new.accuracy, new.loss) >= key(rank, last.accuracy, last.loss)
+
+    def _is_dominated(self, new: Scored) -> bool:
+        return any(dominates(known, point) for point in _points([new]) for known in _points(self.front))
+
+    def rule(self, pool: Sequence[Scored], order: np.ndarray | None = None) -> Rule | None:
+        """The racing rule, or None while it could drop nobody. `pool` is nsga2's selection pool so far.
+
+        Without an `order` of the examples, those come first that were wrong most often.
+        """
         racing, settings = self.racing, self.racing.settings
         nsga2 = settings.algorithm == "nsga2"
         places = settings.population if nsga2 else 0
-        if len(self.best) < racing.places or len(pool) < places:
+        if self.wrong is None or len(self.best) < racing.places or len(pool) < places:
             return None
         return Rule(
-            order=hardest_first(np.array(self.wrong)),
+            order=hardest_first(self.wrong) if order is None else order,
             rank=settings.rank,
             last=key(settings.rank, self.best[-1].accuracy, self.best[-1].loss),
             front=_points(self.front),
@@ -91,12 +110,15 @@ class Race:
         proposals: Sequence[Proposal],
         outcomes: Mapping[int, Outcome],
         survivors: Sequence[Scored],
+        order: np.ndarray | None = None,
     ) -> None:
         """`survivors` and `standing` are those of the generations before; without standing nobody is raced."""
         self.standing, self._known = standing, 0  # proposals of this generation that it knows
+        self.order = order  # (n,) of the examples, for the whole generation
         self.proposals, self.outcomes, self.pool = proposals, outcomes, list(survivors)
         self._place = {proposal.id: place for place, proposal in enumerate(proposals)}
-        self._rules: dict[int, Rule | None] = {}  # proposals that a rule knows -> rule
+        self._rule: Rule | None = None  # the last one
+        self._ruled = -1  # proposals that it knows
 
     def genomes(self, todo: Iterable[Proposal]) -> Iterator[str | None]:
         """For an evaluator; None as long as the next one's places do not stand yet."""
@@ -110,12 +132,12 @@ class Race:
         if self.standing is None or proposal.genome == self.standing.racing.spared:
             return None
         before = self._before(self.standing, proposal)
-        if before not in self._rules:
+        if before != self._ruled:
             new = completed(self.proposals[self._known : before], self.outcomes)
             self.pool += [each.scored for each in new]
             self.standing, self._known = self.standing.joined(new), before
-            self._rules[before] = self.standing.rule(self.pool)
-        return self._rules[before]
+            self._rule, self._ruled = self.standing.rule(self.pool, self.order), before
+        return self._rule
 
     def _stands(self, proposal: Proposal) -> bool:
         """Whether all that its rule knows have their outcomes; what an earlier rule knows has."""
@@ -125,9 +147,8 @@ class Race:
         return all(each.id in self.outcomes for each in self.proposals[self._known : before])
 
     def _before(self, standing: Standing, proposal: Proposal) -> int:
-        """How many proposals its rule knows: those of the rounds up to the one before the last."""
-        size = standing.racing.round
-        return max(0, self._place[proposal.id] // size - 1) * size
+        """How many proposals its rule knows."""
+        return max(0, self._place[proposal.id] - standing.racing.lag)
 
 
 def completed(proposals: Sequence[Proposal], outcomes: Mapping[int, Outcome]) -> list[Known]:

@@ -12,10 +12,10 @@ The key of (1) is the best that the candidate could have, whichever of the two i
     choice     as many known candidates as there are finalists have a better key
     front      a known candidate dominates it in (accuracy, parameters)
 
-An equal key is not a better one. What is known is what completed in earlier rounds, so that who is raced is a function
-of the seed and not of arrival, and since (1) bounds what would have been measured, the survivors, the finalists and the
-front are those of a search that races nobody. Examples that known candidates got wrong most often come first, which
-only decides how soon a candidate is dropped. The method that training kept near is never dropped, since it may be
+An equal key is not a better one. What is known is what completed of certain earlier proposals, so that who is raced is
+a function of the seed and not of arrival, and since (1) bounds what would have been measured, the survivors, the
+finalists and the front are those of a search that races nobody. Hard examples come first, which only decides how soon a
+candidate is dropped. The method that training kept near is never dropped, since it may be
 chosen without being among the best (choice.py).
 """
 

@@ -14,7 +14,7 @@ from glora_search.evolution import evolve
 from glora_search.inputs import Inputs
 from glora_search.memory import remembering
 from glora_search.race import Racing, Standing
-from glora_search.settings import CampaignSettings, candidates, round_of
+from glora_search.settings import CampaignSettings, candidates, lag_of
 from glora_search.warm_start import start
 from supernet.errors import BadInput
 from supernet.evaluation import ScoringTask
@@ -46,7 +46,7 @@ def search(
     reached("search-begun")
     known, before = start(settings, inputs.space, key, store), _spent(settings, store)
     begin = time.perf_counter()
-    task = ScoringTask(inputs.backbone, settings.space, trained, split, numerics)
+    task = ScoringTask(inputs.backbone, settings.space, trained, split, numerics, losses=settings.search.racing)
     total = len(known) + candidates(settings.search, begun=bool(known))
     with pool.evaluator(task) as evaluator, display.bar("search", total) as advance:
         tally = Tally()
@@ -82,7 +82,7 @@ def _spent(settings: CampaignSettings, store: Store) -> float:
 def _racing(inputs: Inputs, examples: int) -> Standing:
     """Before anything is known."""
     settings, method = inputs.settings, kept_near(inputs.space, inputs.settings)
-    return Standing(Racing(settings.search, examples, round_of(settings), method.genome if method else None))
+    return Standing(Racing(settings.search, examples, lag_of(settings), method.genome if method else None))
 
 
 def last_line(error: str) -> str:

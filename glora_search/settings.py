@@ -106,10 +106,10 @@ class SearchSettings(Settings):
         description="stop evaluating a candidate that can no longer survive, be a finalist or be on the front, which "
         "changes none of these",
     )
-    round: Positive | None = Field(
+    lag: Positive | None = Field(
         default=None,
-        description="proposals after which the places that others race for tighten within a generation; default: 8, or "
-        "twice workers.count if that is more, since workers beyond half of it would wait",
+        description="proposals just before a candidate whose outcomes its race does not wait for; default: twice "
+        "workers.count, so that each worker has one candidate and the next one ahead",
     )
 
     @field_validator("mutation_rate", mode="before")
@@ -177,9 +177,9 @@ def raced_for(settings: SearchSettings) -> int:
     return settings.finalists if settings.algorithm == "nsga2" else max(settings.parents, settings.finalists)
 
 
-def round_of(settings: CampaignSettings) -> int:
-    """Proposals a round of racing."""
-    return settings.search.round or max(8, 2 * settings.workers.count)
+def lag_of(settings: CampaignSettings) -> int:
+    """Proposals that a candidate's race does not wait for."""
+    return settings.search.lag or 2 * settings.workers.count
 
 
 def read_config(path: Path, overrides: Iterable[str] = (), name: str | None = None) -> CampaignSettings:
@@ -218,6 +218,7 @@ def recalled(config: Mapping[str, Any], name: str) -> CampaignSettings:
     Raises BadInput if another version of the program wrote them.
     """
     older = {section: {**earlier, **config.get(section, {})} for section, earlier in EARLIER.items()}
+    older["search"].pop("round", None)  # what there was before `lag`: it changed no result
     return parse({**config, **older}, f"the config of {name}", STORED)
 
 

@@ -1,7 +1,8 @@
 """Which way of computing a forward is the fastest here: timed on the backbone itself, before a campaign's first.
 
 Every evaluation's key holds what is chosen, so a choice that noise could flip would cost a campaign what others have
-found: a default stays unless another way saves MARGIN of a pass over the split in every one of some rounds. The default
+found: a default stays unless another way saves MARGIN of a pass over the split in the median of some rounds, and
+something in every one. The default
 has small chunks where candidates are raced, since they are dropped after whole chunks, and else large ones. On a CPU
 what other processes take is not counted. Two blocks are timed for all of them: but for the last, which may compute one
 token alone, and for what a space wraps, they are alike.
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil, log2
+from statistics import median
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ from supernet.training import Progress
 
 BLOCKS = 2  # of the backbone, timed
 ROUNDS = 4  # of all ways in turn, after a warm-up
-MARGIN = 0.05  # of a pass: what another way must save
+MARGIN = 0.03  # of a pass: what another way must save
 RACED = 0.12  # of a pass: what racing saves with chunks of half the size (LOG.md)
 WORTH = 0.05  # seconds of those blocks' pass over the split, below which nothing is tried
 BUDGET = 3.0  # seconds after which no other round begins
@@ -79,27 +81,42 @@ class SpeedTask:
         default, other, *chunks = self.ways()
         if not rounds:
             return Speed(default, f"{_name(default)} by default: a forward is too short or too long to try others")
-        worst = {way: max(times[way] / times[default] for times in rounds) for way in (other, *chunks)}
-        attention = other.attention if worst[other] <= 1 - MARGIN else default.attention
-        gains = {way: worst[way] / self._enough(way.chunk / default.chunk) for way in chunks}
-        best = min(chunks, key=gains.__getitem__)
-        chunk = best.chunk if gains[best] <= 1 else default.chunk
+        found = {way: _Shares([times[way] / times[default] for times in rounds]) for way in (other, *chunks)}
+        attention = other.attention if found[other].below(1 - MARGIN) else default.attention
+        enough = {way: self._enough(way.chunk / default.chunk) for way in chunks}
+        good = [way for way in chunks if found[way].below(enough[way])]
+        chunk = min(good, key=lambda way: found[way].median / enough[way], default=default).chunk
         chosen = replace(default, attention=attention, chunk=chunk)
-        tried = ", ".join(f"{_difference(way, default)} {worst[way]:.2f}" for way in worst)
-        return Speed(chosen, f"{_name(chosen)} (at worst, in times of {_name(default)}: {tried})")
+        tried = ", ".join(f"{_difference(way, default)} {found[way]}" for way in found)
+        return Speed(chosen, f"{_name(chosen)} (in times of {_name(default)}, the median and worst round: {tried})")
 
     def _enough(self, larger: float) -> float:
         """The share of the default's time below which a chunk so many times as large is better."""
         return (1 - RACED) ** log2(larger) if self.racing else 1 - MARGIN
 
     def _seconds(self, model: nn.Module, way: Numerics) -> float:
-        """Of a pass over the split, from one forward."""
+        """Of a pass over the split, from as many examples in every way: the largest chunk, if the split has as many."""
         set_fused_attention(model, way.attention == "fused")
-        size = self.backbone.image_size
+        size, whole = self.backbone.image_size, ceil(self.examples / way.chunk)
         images = torch.randn(way.chunk, 3, size, size, device=way.device, generator=torch.Generator(way.device))
+        forwards = min(whole, max(CHUNKS[way.device.type]) // way.chunk)
         begin = _clock(images)
-        forward(model, images, way)
-        return (_clock(images) - begin) * ceil(self.examples / way.chunk)
+        for _ in range(forwards):
+            forward(model, images, way)
+        return (_clock(images) - begin) * whole / forwards
+
+
+class _Shares:
+    """Of the default's time, a way's in each round."""
+
+    def __init__(self, shares: list[float]) -> None:
+        self.median, self.worst = median(shares), max(shares)
+
+    def below(self, bound: float) -> bool:
+        return self.median <= bound and self.worst < 1
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} and {self.worst:.2f}"
 
 
 def _clock(images: Tensor) -> float:

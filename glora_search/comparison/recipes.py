@@ -38,7 +38,7 @@ SAME_SPACE = ("name", "rows", "ranks", "forms", "options")
 REFERENCE_SPACE: Mapping[str, Any] = {"product": "elementwise", "storage": "shared", "scales": "raw"}
 SAME_SEARCH = (  # as many candidates, under one limit; racing changes no survivor
     *("population", "generations", "parents", "crossover", "mutation", "max_parameters", "budget", "finalists"),
-    *("racing", "round"),
+    *("racing", "lag"),
 )
 REFERENCE_SEARCH: Mapping[str, Any] = {
     "algorithm": "evolution",

@@ -11,6 +11,7 @@ import pytest
 from chaos import workers
 from chaos.figures import Figure, unmet
 from chaos.stub import EXAMPLES, When, answer
+from supernet.evaluation import QUANTUM
 
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(180)]
 
@@ -73,4 +74,7 @@ def test_the_stand_in_is_raced_as_a_subnet_is() -> None:
     assert (dropped.partial.seen, dropped.partial.total) == (128, EXAMPLES)
     assert dropped.correct == whole.correct[:16] + bytes(9), "nothing is right that was not looked at"
     assert dropped.accuracy == dropped.partial.correct / 128
-    assert dropped.loss == whole.loss
+    assert dropped.loss == dropped.partial.loss * QUANTUM / 128
+    assert dropped.losses is not None
+    assert whole.losses is not None
+    assert dropped.losses == whole.losses[: 8 * 128] + bytes(8 * 72), "nor is anything lost on it"

@@ -33,8 +33,19 @@ def forget(workshop: Any, *keys: str) -> None:
 
 def test_a_campaign_from_before_a_setting_was_there_is_found_again(workshop: Any) -> None:
     report = workshop.launch()
-    forget(workshop, "racing", "round", "budget")
+    forget(workshop, "racing", "lag", "budget")
     assert workshop.launch() == report
+
+
+def test_a_campaign_from_when_races_went_by_rounds_is_found_again(workshop: Any) -> None:
+    report = workshop.launch()
+    with workshop.store() as store:
+        config = dict(store.campaign("tiny").config)
+    before = {key: value for key, value in config["search"].items() if key != "lag"} | {"round": 4}
+    rewritten(workshop, "UPDATE campaigns SET config = ?", json.dumps(config | {"search": before}))
+    assert workshop.launch() == report
+    with pytest.raises(BadInput, match="unknown setting"):
+        workshop.launch(search={"round": 4})
 
 
 EARLIER = {"rank": "accuracy", "first": "trained", "choice": "best"}  # what a search did before it could be said
@@ -55,7 +66,7 @@ def test_a_campaign_from_before_it_could_be_said_ranks_by_accuracy_and_begins_as
     assert workshop.found() == before, "it went on as it had begun"
 
 
-@pytest.mark.parametrize("other", [{"racing": False}, {"round": 3}], ids=str)
+@pytest.mark.parametrize("other", [{"racing": False}, {"lag": 3}], ids=str)
 def test_what_changes_no_number_may_change_between_two_runs(workshop: Any, other: dict[str, Any]) -> None:
     report = workshop.launch()
     assert workshop.launch(search=other) == report

@@ -18,6 +18,7 @@ from db.records import Outcome as Recorded
 from db.store import Store, open_store
 from glora_search import racing, selection
 from glora_search.control import Control
+from glora_search.difficulty import LEADERS
 from glora_search.evolution import Generation, evolve
 from glora_search.memory import remembering
 from glora_search.race import Known, Race, Racing, Standing
@@ -27,7 +28,7 @@ from glora_search.settings import SearchSettings
 from supernet.evaluation import QUANTUM, Partial
 from supernet.space import Form, Space
 from supernet.space import Gene as SpaceGene
-from workers.evaluator import Evaluation, Failure, Outcome, Raced
+from workers.evaluator import Evaluation, Failure, Outcome, Raced, unraced
 
 EXAMPLES = 40
 FAILED = Recorded(Status.FAILED, error="a long story")
@@ -55,8 +56,9 @@ class Racer:
     failing: int = 0  # every so manieth genome
     seen: int = 0  # examples, in all
     asked: list[str] = field(default_factory=list)
+    orders: list[Sequence[int]] = field(default_factory=list)  # of the examples, of each that raced
 
-    def evaluate(self, genomes: Iterable[str | None], hopeless: Any) -> Iterator[tuple[int, Outcome]]:
+    def evaluate(self, genomes: Iterable[str | None], hopeless: Any = unraced) -> Iterator[tuple[int, Outcome]]:
         """As many at once as may be, answered in order or the last first."""
         waiting: list[tuple[int, str, Any]] = []
         asked, more = iter(genomes), True
@@ -80,6 +82,8 @@ class Racer:
             return Failure("OutOfMemoryError", "a long story", 0.1, "fake")
         losses, right = measured(genome)
         order = np.arange(EXAMPLES) if hopeless is None else hopeless.order
+        if hopeless is not None:
+            self.orders.append(tuple(order.tolist()))
         for end in range(self.chunk, EXAMPLES + self.chunk, self.chunk):
             part = order[:end]
             self.seen += min(self.chunk, EXAMPLES - end + self.chunk)
@@ -88,16 +92,17 @@ class Racer:
             if len(part) < EXAMPLES and hopeless is not None and hopeless(found):
                 return Raced(found.seen, found.total, found.correct, found.loss, 0.1, "fake")
         loss = int(losses.sum()) * QUANTUM / EXAMPLES
-        return Evaluation(float(right.mean()), loss, 0, np.packbits(right).tobytes(), 0.1, "fake")
+        bits = np.packbits(right).tobytes()
+        return Evaluation(float(right.mean()), loss, 0, bits, 0.1, "fake", losses=losses.tobytes())
 
 
 def measured(genome: str) -> tuple[np.ndarray, np.ndarray]:
     """(losses in quanta, right or wrong) of each example: some are hard for everybody, some genomes are good."""
     draw = np.random.default_rng(list(genome.encode()))
     able = 0.4 * (genome.count("v") + genome.count("4")) / len(genome) + draw.normal(0, 0.1)
-    wrong = np.linspace(-1, 0.8, EXAMPLES) + draw.normal(0, 0.15, EXAMPLES) > able
-    losses = (draw.random(EXAMPLES) + 2 * wrong) / QUANTUM
-    return losses.astype(np.int64), ~wrong
+    margin = np.linspace(-1, 0.8, EXAMPLES) + draw.normal(0, 0.15, EXAMPLES) - able
+    losses = np.log1p(np.exp(5 * margin)) / QUANTUM  # as a cross-entropy grows with the margin it is wrong by
+    return losses.astype(np.int64), margin <= 0
 
 
 @pytest.fixture
@@ -115,7 +120,7 @@ def search(store: Store, space: Space) -> Callable[..., list[Generation]]:
             store.create_campaign(name, {}, seed)
         key, sizes = replace(KEY, split=split or name), SIZES.model_copy(update=changes)
         store.begin_search(name, genes, key.fingerprint, key.split, {"precision": key.numerics})
-        against = Standing(Racing(sizes, EXAMPLES, round=4)) if sizes.racing else None
+        against = Standing(Racing(sizes, EXAMPLES, lag=6)) if sizes.racing else None
         evaluate = remembering(racer, store, name, key, lambda *heard: None, Control(store, name), against)
         return list(evolve(space, sizes, seed, evaluate))
 
@@ -181,7 +186,11 @@ def test_what_others_measured_changes_nothing(
     search(Racer(space), "other", split="shared", algorithm="random", racing=False)
     racer = Racer(space)
     raced = search(racer, "raced", split="shared", algorithm=algorithm, first="uniform")
-    assert len(racer.asked) <= len(store.candidates("raced")) - SIZES.population
+    known = {each.genome for each in store.candidates("other", where="status = 'completed'")}
+    again = [genome for genome in racer.asked if genome in known]
+    assert len(again) <= LEADERS * SIZES.generations, "of those who lead each example's loss is needed"
+    assert len(again) == len(set(again))
+    assert len(racer.asked) <= len(store.candidates("raced")) - SIZES.population + len(again)
     assert kept(store, "raced", raced) == kept(store, "everybody", everybody)
 
 
@@ -190,8 +199,9 @@ def test_who_is_raced_depends_neither_on_arrival_nor_on_a_death(
     store: Store, space: Space, search: Callable[..., Any], algorithm: str
 ) -> None:
     search(Racer(space), "forwards", algorithm=algorithm)
+    first = Racer(space, dies_after=57, backwards=True)
     with pytest.raises(RuntimeError, match="cluster"):
-        search(Racer(space, dies_after=57, backwards=True), "other", algorithm=algorithm)
+        search(first, "other", algorithm=algorithm)
     second = Racer(space, backwards=True)
     search(second, "other", algorithm=algorithm)
     fields = ("id", "genome", "generation", "status", "accuracy", "loss", "bound", "seen")
@@ -200,7 +210,11 @@ def test_who_is_raced_depends_neither_on_arrival_nor_on_a_death(
         for name in ("forwards", "other")
     )
     assert one == other
-    assert len(second.asked) == len(one) - 57, "what was raced before the death is not evaluated again"
+    again = [genome for genome in second.asked if genome in first.asked]
+    completed = {each.genome for each in store.candidates("other", where="status = 'completed'")}
+    assert completed.issuperset(again), "what was raced before the death is not evaluated again"
+    assert 0 < len(again) <= 2 * LEADERS, "those who led then, and those who took the lead before the death"
+    assert len(second.asked) - len(again) == len(one) - 57
 
 
 def test_what_was_raced_is_stored_with_its_bound_and_no_figures(
@@ -234,7 +248,7 @@ def test_a_whole_campaign_exports_the_same_with_and_without_racing(
     workshop: Any, rank: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("supernet.speed.CHUNKS", {"cpu": (10, 10, 10)})  # else other kernels: a last bit may differ
-    sizes = {"population": 16, "generations": 4, "parents": 3, "crossover": 8, "mutation": 8, "round": 2, "rank": rank}
+    sizes = {"population": 16, "generations": 4, "parents": 3, "crossover": 8, "mutation": 8, "lag": 2, "rank": rank}
     training = {"epochs": 12}  # so far that a few images make most of a loss
     reports = {
         name: workshop.launch(name=name, training=training, search=sizes | {"racing": name == "raced"})
@@ -313,8 +327,8 @@ def test_a_candidate_that_may_be_on_the_front_is_spared() -> None:
     assert rule(Partial(2, 0, 1, 4, 4))
 
 
-def standing(sizes: SearchSettings, known: Sequence[Known], size: int = 2) -> Standing:
-    return Standing(Racing(sizes, EXAMPLES, size)).joined(known)
+def standing(sizes: SearchSettings, known: Sequence[Known], lag: int = 2) -> Standing:
+    return Standing(Racing(sizes, EXAMPLES, lag)).joined(known)
 
 
 def test_nobody_is_raced_while_places_are_free() -> None:
@@ -352,23 +366,37 @@ def test_who_joins_in_parts_stands_as_who_joins_at_once(found: list[tuple[float,
     cut = data.draw(st.integers(0, len(known)))
     once, parts = standing(SIZES, known), standing(SIZES, known[:cut]).joined(known[cut:])
     assert once == parts
+    assert np.array_equal(once.wrong, parts.wrong)
     assert [each.proposal.id for each in once.front] == [
         each.proposal.id for each in selection.front([each.scored for each in known])
     ]
 
 
-def test_a_round_waits_until_all_before_the_last_one_are_known() -> None:
+def test_a_candidate_waits_for_all_before_it_but_for_the_lag() -> None:
     proposals = [Proposal(i, str(i), "random", (), i) for i in range(7)]
     outcomes: dict[int, Recorded] = {}
-    race = Race(standing(SIZES, [], size=2), proposals, outcomes, [])
+    race = Race(standing(SIZES, [], lag=3), proposals, outcomes, [])
     genomes = race.genomes(proposals)
     assert [next(genomes) for _ in range(5)] == ["0", "1", "2", "3", None]
     outcomes[1] = FAILED
     assert next(genomes) is None
     outcomes[0] = FAILED
     assert [next(genomes) for _ in range(3)] == ["4", "5", None]
-    outcomes |= {2: FAILED, 3: FAILED}
+    outcomes[2] = FAILED
     assert list(genomes) == ["6"]
+
+
+def test_a_race_knows_all_before_it_but_for_the_lag_and_nobody_else() -> None:
+    """The last place is the best before it that is not within the lag, whatever came meanwhile."""
+    sizes = SIZES.model_copy(update={"parents": 1, "finalists": 1, "rank": "accuracy"})
+    proposals = [Proposal(i, str(i), "random", (), i) for i in range(6)]
+    race = Race(standing(sizes, [], lag=2), proposals, outcomes := {}, [])
+    last = []
+    for each in proposals:
+        outcomes[each.id] = Recorded(Status.COMPLETED, accuracy=each.id / 10, loss=0.0, correct=b"\xff" * 5)
+        rule = race.rule(each)
+        last.append(rule and rule.last[0])
+    assert last == [None, None, None, 0.0, 0.1, 0.2]
 
 
 def test_the_examples_that_were_wrong_most_often_come_first() -> None:
@@ -377,6 +405,23 @@ def test_the_examples_that_were_wrong_most_often_come_first() -> None:
     assert mistakes(bits, 5).tolist() == [0, 2, 0, 3, 1]
     assert hardest_first(mistakes(bits, 5)).tolist() == [3, 1, 4, 0, 2]
     assert hardest_first(mistakes([], 5)).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("dies_after", [None, 40])
+def test_a_generation_begins_with_what_the_best_before_it_lose_most_on(
+    store: Store, space: Space, search: Callable[..., Any], dies_after: int | None
+) -> None:
+    if dies_after:
+        with pytest.raises(RuntimeError, match="cluster"):
+            search(Racer(space, dies_after=dies_after), "digits")
+    racer = Racer(space)
+    generations = search(racer, "digits")
+    for after in generations[3:]:  # the others are answered from the store
+        scored = [each for before in generations[: after.number] for each in before.scored]
+        best = selection.best(scored, LEADERS, SIZES.rank)
+        hardness = np.sum([measured(each.proposal.genome)[0] for each in best], axis=0)
+        assert tuple(np.argsort(-hardness, kind="stable")) in racer.orders
+    assert len(set(racer.orders[-8:])) == 1, "one order a generation"
 
 
 def test_a_rule_travels(space: Space) -> None:
