@@ -17,7 +17,7 @@ def candidate(
     work: Path,
     config: Path = DIGITS,
     sizes: Sequence[int] = (56, 98),
-    rounds: int = 12,
+    rounds: int = 16,
     processes: int = reference.PROCESSES,
 ) -> list[Figure]:
     """The first of the sizes (pixels) is the one that counts."""
@@ -25,7 +25,7 @@ def candidate(
     for number, size in enumerate(sizes):
         setting = at(config, size, "search.racing=false")
         figures += _over_plain(setting, rounds, size, first=number == 0)
-        figures += _over_reference(setting, max(1, rounds // 4), size, processes, first=number == 0)
+        figures += _over_reference(setting, max(1, rounds // 2), size, processes, first=number == 0)
     return figures
 
 

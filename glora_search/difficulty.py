@@ -34,7 +34,7 @@ class Difficulty:
         self.losses[genome] = None if kept is None else np.frombuffer(kept, dtype=np.int64)
 
     def order(self, best: Sequence[str], going_on: Callable[[], bool]) -> np.ndarray | None:
-        """(n,) the examples by (1), hardest first; None if no loss of the leaders is known. `best`: genomes, best first.
+        """(n,) the examples by (1), hardest first; None if no loss is known. `best`: genomes, best first.
 
         What is not known of them is measured, one after the other as long as it is `going_on`.
         """
