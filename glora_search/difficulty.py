@@ -15,35 +15,39 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from glora_search.racing import hardest_first
+from glora_search.ranking import Key, Rank, key
 from workers.evaluator import Evaluation, Evaluator, Outcome
 
 LEADERS = 3  # all ten places instead save half a percent of the examples (LOG.md)
 
 
 class Difficulty:
-    """What each example costs the candidates that this process has heard of, by genome."""
+    """What each example costs the best candidates that this process has heard of."""
 
-    def __init__(self, evaluator: Evaluator) -> None:
-        """Of a task that reports each example's loss; without these there is no order."""
-        self.evaluator = evaluator
-        self.losses: dict[str, np.ndarray | None] = {}  # (n,) int64, in units of supernet.evaluation.QUANTUM
+    def __init__(self, evaluator: Evaluator, rank: Rank) -> None:
+        """`evaluator`: of a task that reports each example's loss; without these there is no order."""
+        self.evaluator, self.rank = evaluator, rank
+        self.heard: set[str] = set()  # genomes
+        self.leading: dict[str, tuple[Key, np.ndarray]] = {}  # genome -> (n,) int64 losses, in evaluation.QUANTUM
 
     def hear(self, genome: str, outcome: Outcome) -> None:
-        """Remember it until the next generation begins."""
-        kept = outcome.losses if isinstance(outcome, Evaluation) else None
-        self.losses[genome] = None if kept is None else np.frombuffer(kept, dtype=np.int64)
+        """Keep the losses of what none of LEADERS others is better than."""
+        self.heard.add(genome)
+        if isinstance(outcome, Evaluation) and outcome.losses is not None:
+            found = key(self.rank, outcome.accuracy, outcome.loss)
+            self.leading[genome] = found, np.frombuffer(outcome.losses, dtype=np.int64)
+            *_, last = sorted((other for other, _ in self.leading.values()), reverse=True)[:LEADERS]
+            self.leading = {name: kept for name, kept in self.leading.items() if kept[0] >= last}
 
     def order(self, best: Sequence[str], going_on: Callable[[], bool]) -> np.ndarray | None:
         """(n,) the examples by (1), hardest first; None if no loss is known. `best`: genomes, best first.
 
-        What is not known of them is measured, one after the other as long as it is `going_on`.
+        What was not heard of them is measured now, as long as it is `going_on`.
         """
         leaders = best[:LEADERS]
-        unheard = [genome for genome in leaders if genome not in self.losses]
-        if unheard:
+        if unheard := [genome for genome in leaders if genome not in self.heard]:
             asked = (genome for genome in unheard if going_on())
             for index, outcome in self.evaluator.evaluate(asked):
                 self.hear(unheard[index], outcome)
-        self.losses = {genome: self.losses.get(genome) for genome in leaders}
-        known = [losses for losses in self.losses.values() if losses is not None]
+        known = [self.leading[genome][1] for genome in leaders if genome in self.leading]
         return hardest_first(np.sum(known, axis=0)) if known else None

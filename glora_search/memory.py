@@ -7,8 +7,6 @@ from dataclasses import replace
 from itertools import takewhile
 from math import isfinite
 
-import numpy as np
-
 from db.records import EvaluationKey, Proposal, Status
 from db.records import Outcome as Recorded
 from db.store import Store
@@ -40,7 +38,7 @@ def remembering(
     Cancelled at once, if that was asked.
     """
 
-    difficulty = Difficulty(evaluator)
+    difficulty = Difficulty(evaluator, standing.racing.settings.rank) if standing else None
 
     def evaluate(generation: int, proposals: Sequence[Proposal], survivors: Sequence[Scored]) -> list[Scored | None]:
         nonlocal standing
@@ -61,11 +59,15 @@ def remembering(
             if proposal.genome in known:
                 remember(proposal, known[proposal.genome])
         todo = [proposal for proposal in proposals if proposal.genome not in known]
-        order = _order(standing, difficulty, control) if todo else None
+        order = None
+        if standing and difficulty and todo:
+            leaders = [each.proposal.genome for each in standing.best]
+            order = difficulty.order(leaders, lambda: not control.closing())
         race = Race(standing, proposals, outcomes, survivors, order)
         genomes = takewhile(lambda _: not control.closing(), race.genomes(todo))
         for index, outcome in evaluator.evaluate(genomes, lambda index: race.rule(todo[index])) if todo else ():
-            difficulty.hear(todo[index].genome, outcome)
+            if difficulty:
+                difficulty.hear(todo[index].genome, outcome)
             if better(outcomes.get(todo[index].id), outcome):
                 remember(todo[index], recorded(outcome), key_of(key, outcome))
             control.require_not_cancelled()
@@ -76,13 +78,6 @@ def remembering(
         return [scored(proposal, outcomes[proposal.id]) for proposal in proposals]
 
     return evaluate
-
-
-def _order(standing: Standing | None, difficulty: Difficulty, control: Control) -> np.ndarray | None:
-    """Of the examples, for a generation that is about to race."""
-    if standing is None or not standing.best:
-        return None
-    return difficulty.order([each.proposal.genome for each in standing.best], lambda: not control.closing())
 
 
 def better(known: Recorded | None, outcome: Outcome) -> bool:
