@@ -19,6 +19,7 @@ from glora_search.ranking import Key, Rank, key
 from workers.evaluator import Evaluation, Evaluator, Outcome
 
 LEADERS = 3  # all ten places instead save half a percent of the examples (LOG.md)
+MOST = 5_000  # examples of a split whose losses travel: of more, enough are wrong for somebody to order them by that
 
 
 class Difficulty:
@@ -49,5 +50,6 @@ class Difficulty:
             asked = (genome for genome in unheard if going_on())
             for index, outcome in self.evaluator.evaluate(asked):
                 self.hear(unheard[index], outcome)
+                going_on()  # it may raise
         known = [self.leading[genome][1] for genome in leaders if genome in self.leading]
         return hardest_first(np.sum(known, axis=0)) if known else None

@@ -12,7 +12,7 @@ from db.records import Outcome as Recorded
 from db.store import Store
 from glora_search.control import Control, Paused
 from glora_search.crash_points import reached
-from glora_search.difficulty import Difficulty
+from glora_search.difficulty import MOST, Difficulty
 from glora_search.evolution import Evaluate
 from glora_search.race import Race, Standing, completed, scored
 from glora_search.selection import Scored
@@ -38,7 +38,12 @@ def remembering(
     Cancelled at once, if that was asked.
     """
 
-    difficulty = Difficulty(evaluator, standing.racing.settings.rank) if standing else None
+    ordered = standing is not None and standing.racing.examples <= MOST
+    difficulty = Difficulty(evaluator, standing.racing.settings.rank) if standing and ordered else None
+
+    def going_on() -> bool:
+        control.require_not_cancelled()
+        return not control.closing()
 
     def evaluate(generation: int, proposals: Sequence[Proposal], survivors: Sequence[Scored]) -> list[Scored | None]:
         nonlocal standing
@@ -62,7 +67,7 @@ def remembering(
         order = None
         if standing and difficulty and todo:
             leaders = [each.proposal.genome for each in standing.best]
-            order = difficulty.order(leaders, lambda: not control.closing())
+            order = difficulty.order(leaders, going_on)
         race = Race(standing, proposals, outcomes, survivors, order)
         genomes = takewhile(lambda _: not control.closing(), race.genomes(todo))
         for index, outcome in evaluator.evaluate(genomes, lambda index: race.rule(todo[index])) if todo else ():

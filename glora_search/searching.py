@@ -8,6 +8,7 @@ from db.records import EvaluationKey, Gene, Outcome, Proposal, Status
 from db.store import Store
 from glora_search.control import Control
 from glora_search.crash_points import reached
+from glora_search.difficulty import MOST
 from glora_search.display import Display
 from glora_search.drawing import drawing, kept_near
 from glora_search.evolution import evolve
@@ -46,7 +47,9 @@ def search(
     reached("search-begun")
     known, before = start(settings, inputs.space, key, store), _spent(settings, store)
     begin = time.perf_counter()
-    task = ScoringTask(inputs.backbone, settings.space, trained, split, numerics, losses=settings.search.racing)
+    task = ScoringTask(
+        inputs.backbone, settings.space, trained, split, numerics, losses=settings.search.racing and len(split) <= MOST
+    )
     total = len(known) + candidates(settings.search, begun=bool(known))
     with pool.evaluator(task) as evaluator, display.bar("search", total) as advance:
         tally = Tally()

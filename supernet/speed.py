@@ -26,6 +26,7 @@ from supernet.training import Progress
 
 BLOCKS = 2  # of the backbone, timed
 ROUNDS = 4  # of all ways in turn, after a warm-up
+FEWEST = 3  # rounds that a choice may rest on
 MARGIN = 0.03  # of a pass: what another way must save
 RACED = 0.12  # of a pass: what racing saves with chunks of half the size (LOG.md)
 WORTH = 0.05  # seconds of those blocks' pass over the split, below which nothing is tried
@@ -74,7 +75,7 @@ class SpeedTask:
             return []
         while len(rounds) <= ROUNDS and time.perf_counter() - begin < BUDGET:
             rounds.append({way: self._seconds(model, way) for way in self.ways()})
-        return rounds[1:]
+        return rounds[1:] if len(rounds) > FEWEST else []
 
     def choice(self, rounds: list[Times]) -> Speed:
         """What differs from the default in one thing is taken where it saves enough; of chunks, what saves most."""

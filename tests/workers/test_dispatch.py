@@ -194,7 +194,7 @@ def test_a_candidate_keeps_its_racing_rule_however_often_it_goes_out() -> None:
 
 
 def test_the_next_may_depend_on_what_came_of_those_before(pool: RayPool) -> None:
-    """As a round of racing does: two at a time, the next two when both are known."""
+    """As racing may: two at a time, the next two when both are known."""
     known: list[int] = []
 
     def genomes() -> Iterator[str | None]:
