@@ -424,6 +424,18 @@ def test_a_generation_begins_with_what_the_best_before_it_lose_most_on(
     assert len(set(racer.orders[-8:])) == 1, "one order a generation"
 
 
+def test_of_many_examples_nobody_is_measured_again(
+    store: Store, space: Space, search: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("glora_search.memory.MOST", EXAMPLES - 1)
+    first, second = Racer(space, dies_after=57), Racer(space)
+    with pytest.raises(RuntimeError, match="cluster"):
+        search(first, "digits")
+    search(second, "digits")
+    assert store.progress("digits").raced > 10
+    assert not set(first.asked) & set(second.asked)
+
+
 def test_a_rule_travels(space: Space) -> None:
     rule = Rule(np.arange(3)[::-1], "accuracy", last=(0.5, -1.0), front=((0.5, 3),), pool=((0.5, 3),), places=1)
     again = pickle.loads(pickle.dumps(rule))
