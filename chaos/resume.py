@@ -22,7 +22,6 @@ from db.errors import NotFound
 from db.records import State
 from db.store import open_store
 from glora_search.crash_points import POINTS
-from glora_search.difficulty import LEADERS
 from glora_search.settings import read_config
 
 PATIENCE = 600.0  # seconds that one process of a driver may take
@@ -166,7 +165,6 @@ def killed(
         if point not in IN_SEARCH:
             hurt.die_at(point, 1)
     resumed = hurt.finish()
-    again = 2 * max(1, workers) + 2 * LEADERS  # in flight or ahead, and those whose losses order the examples
     return [
         exactly("exit codes of the uninterrupted and of the last resumed run", (ended, resumed), (0, 0)),
         Figure("SIGKILLs of the driver", f"{kills + len(points)}", f"{hurt.kills}", hurt.kills >= kills + len(points)),
@@ -175,7 +173,7 @@ def killed(
         exactly("genomes that were proposed twice", len(hurt.found()) - len({row[1] for row in hurt.found()}), 0),
         exactly("front, report and exported weights equal", _same(whole, hurt), True),
         exactly("acknowledged results that were lost", hurt.lost, 0),
-        at_most("evaluations that were begun again", hurt.repeated(), again * hurt.kills),
+        at_most("evaluations that were begun again", hurt.repeated(), 2 * max(1, workers) * hurt.kills),
     ]
 
 

@@ -12,7 +12,7 @@ from db.records import Outcome as Recorded
 from db.store import Store
 from glora_search.control import Control, Paused
 from glora_search.crash_points import reached
-from glora_search.difficulty import MOST, Difficulty
+from glora_search.difficulty import Difficulty
 from glora_search.evolution import Evaluate
 from glora_search.race import Race, Standing, completed, scored
 from glora_search.selection import Scored
@@ -38,8 +38,8 @@ def remembering(
     Cancelled at once, if that was asked.
     """
 
-    ordered = standing is not None and standing.racing.examples <= MOST
-    difficulty = Difficulty(evaluator, standing.racing.settings.rank) if standing and ordered else None
+    by_losses = standing is not None and standing.racing.by_losses
+    difficulty = Difficulty(evaluator, standing.racing.settings.rank) if standing and by_losses else None
 
     def going_on() -> bool:
         control.require_not_cancelled()

@@ -15,6 +15,7 @@ import numpy as np
 
 from db.records import Outcome, Proposal, Status
 from glora_search import selection
+from glora_search.difficulty import MOST
 from glora_search.racing import Point, Rule, dominates, hardest_first, mistakes
 from glora_search.ranking import key
 from glora_search.selection import Scored
@@ -29,6 +30,11 @@ class Racing:
     examples: int  # of the split
     lag: int  # proposals just before a candidate that its race does not know
     spared: str | None = None  # a genome that is always evaluated in full: the method, which may yet be chosen
+
+    @property
+    def by_losses(self) -> bool:
+        """Whether the best candidates' losses order the examples (difficulty.py)."""
+        return self.examples <= MOST
 
     @property
     def places(self) -> int:

@@ -8,7 +8,6 @@ from db.records import EvaluationKey, Gene, Outcome, Proposal, Status
 from db.store import Store
 from glora_search.control import Control
 from glora_search.crash_points import reached
-from glora_search.difficulty import MOST
 from glora_search.display import Display
 from glora_search.drawing import drawing, kept_near
 from glora_search.evolution import evolve
@@ -47,9 +46,9 @@ def search(
     reached("search-begun")
     known, before = start(settings, inputs.space, key, store), _spent(settings, store)
     begin = time.perf_counter()
-    task = ScoringTask(
-        inputs.backbone, settings.space, trained, split, numerics, losses=settings.search.racing and len(split) <= MOST
-    )
+    racing = _racing(inputs, len(split), numerics.chunk)
+    losses = racing is not None and racing.racing.by_losses
+    task = ScoringTask(inputs.backbone, settings.space, trained, split, numerics, losses=losses)
     total = len(known) + candidates(settings.search, begun=bool(known))
     with pool.evaluator(task) as evaluator, display.bar("search", total) as advance:
         tally = Tally()
@@ -58,7 +57,6 @@ def search(
             tally.hear(outcome)
             advance(tally.done, tally.text())
 
-        racing = _racing(inputs, len(split)) if settings.search.racing else None
         evaluate = remembering(evaluator, store, settings.name, key, heard, control, racing)
         draws = drawing(inputs.space, settings)
         for generation in evolve(inputs.space, settings.search, settings.seed, evaluate, known, draws):
@@ -82,9 +80,11 @@ def _spent(settings: CampaignSettings, store: Store) -> float:
     return sum(own) / settings.workers.count
 
 
-def _racing(inputs: Inputs, examples: int) -> Standing:
-    """Before anything is known."""
+def _racing(inputs: Inputs, examples: int, chunk: int) -> Standing | None:
+    """Before anything is known; None where nobody is raced, as of a split that is looked at in one chunk."""
     settings, method = inputs.settings, kept_near(inputs.space, inputs.settings)
+    if not settings.search.racing or examples <= chunk:
+        return None
     return Standing(Racing(settings.search, examples, lag_of(settings), method.genome if method else None))
 
 

@@ -427,7 +427,7 @@ def test_a_generation_begins_with_what_the_best_before_it_lose_most_on(
 def test_of_many_examples_nobody_is_measured_again(
     store: Store, space: Space, search: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("glora_search.memory.MOST", EXAMPLES - 1)
+    monkeypatch.setattr("glora_search.race.MOST", EXAMPLES - 1)
     first, second = Racer(space, dies_after=57), Racer(space)
     with pytest.raises(RuntimeError, match="cluster"):
         search(first, "digits")
